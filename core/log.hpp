@@ -1,0 +1,48 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/core/time.hpp>
+
+namespace lastcall {
+
+enum class LogLevel : uint8_t { debug, info, warning, error, off };
+enum class LogFormat : uint8_t { text, json };
+
+/// One key=value of a log line. Text is quoted and escaped by the writer where it needs to be.
+struct LogField {
+  enum class Type : uint8_t { text, number, boolean };
+
+  std::string_view key;
+  std::string text;
+  Type type = Type::text;
+
+  LogField(std::string_view k, std::string_view value) : key(k), text(value) {}
+  LogField(std::string_view k, const char* value) : key(k), text(value) {}
+  LogField(std::string_view k, const std::string& value) : key(k), text(value) {}
+  LogField(std::string_view k, bool value) : key(k), text(value ? "true" : "false"), type(Type::boolean) {}
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  LogField(std::string_view k, T value) : key(k), text(std::to_string(value)), type(Type::number) {}
+  LogField(std::string_view k, Duration value);  ///< "25s", "1.500s", "40ms": a text
+};
+
+/// Chooses how and how much is logged; lines go to standard error. Call before threads start.
+void log_configure(LogFormat format, LogLevel level);
+
+/// Writes one line `<time> <level> event=<name> key=value …`, or one JSON object. From any thread; takes a lock and may
+/// allocate, so it belongs to the control plane: never on the path of a request.
+void log_event(LogLevel level, std::string_view name, std::initializer_list<LogField> fields = {}) noexcept;
+
+[[nodiscard]] bool log_enabled(LogLevel level) noexcept;
+
+/// Parses "debug|info|warning|error|off" and "text|json".
+[[nodiscard]] Result<LogLevel> parse_log_level(std::string_view text);
+[[nodiscard]] Result<LogFormat> parse_log_format(std::string_view text);
+
+}  // namespace lastcall

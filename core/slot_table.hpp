@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/core/token.hpp>
+
+namespace lastcall {
+
+/// Objects at stable addresses, named by (slot, generation). A freed slot is reused last-in first-out, under the next
+/// generation, so that stale names are recognised. Belongs to one thread.
+template <class T>
+class SlotTable {
+ public:
+  /// Slots first … first + limit - 1: lower numbers are left to descriptors that are not in the table.
+  explicit SlotTable(uint32_t limit, uint32_t first = 0) : limit_(limit), first_(first) {}
+  SlotTable(const SlotTable&) = delete;
+  SlotTable& operator=(const SlotTable&) = delete;
+  ~SlotTable() {
+    for_each([this](T& object) { release(object); });
+  }
+
+  /// Constructs T(token, args...) in a free slot; nullptr when `limit` slots are in use.
+  template <class... Args>
+  T* acquire(uint8_t kind, Args&&... args) {
+    if (free_ == kNone && !grow()) return nullptr;
+    Slot& slot = at(free_);
+    uint32_t index = free_;
+    free_ = slot.next_free;
+    slot.used = true;
+    ++size_;
+    Token token{.slot = first_ + index, .generation = slot.generation, .kind = kind};
+    return ::new (slot.storage) T(token, std::forward<Args>(args)...);
+  }
+
+  /// Destroys the object; its token is stale from here on.
+  void release(T& object) {
+    Token token = object.token();
+    uint32_t index = token.slot - first_;
+    Slot& slot = at(index);
+    LASTCALL_CHECK(slot.used && slot.generation == token.generation);
+    object.~T();
+    slot.used = false;
+    ++slot.generation;
+    slot.next_free = free_;
+    free_ = index;
+    --size_;
+  }
+
+  /// The object that a token names, or nullptr when it is gone.
+  [[nodiscard]] T* find(Token token) noexcept {
+    uint32_t index = token.slot - first_;  // wraps for a slot below first_, and is then out of range
+    if (index >= capacity()) return nullptr;
+    Slot& slot = at(index);
+    return slot.used && slot.generation == token.generation ? slot.object() : nullptr;
+  }
+
+  /// The object in a slot, which must be in use: for names that die with their object, such as an armed timer's.
+  [[nodiscard]] T* at_slot(uint32_t slot) noexcept {
+    Slot& entry = at(slot - first_);
+    LASTCALL_CHECK(entry.used);
+    return entry.object();
+  }
+
+  /// Calls f(T&) for each object in slot order; f may release the object it is given.
+  template <class F>
+  void for_each(F&& f) {
+    for (uint32_t index = 0; index < capacity(); ++index) {
+      if (at(index).used) f(*at(index).object());
+    }
+  }
+
+  [[nodiscard]] uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] uint32_t limit() const noexcept { return limit_; }
+
+ private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t kBlock = 64;  // slots allocated at a time
+
+  struct Slot {
+    alignas(T) std::byte storage[sizeof(T)];
+    uint32_t next_free = kNone;
+    uint16_t generation = 1;
+    bool used = false;
+    T* object() noexcept { return std::launder(reinterpret_cast<T*>(storage)); }
+  };
+
+  [[nodiscard]] uint32_t capacity() const noexcept { return static_cast<uint32_t>(blocks_.size()) * kBlock; }
+  Slot& at(uint32_t index) noexcept { return blocks_[index / kBlock][index % kBlock]; }
+
+  bool grow() {
+    uint32_t first = capacity();
+    if (first >= limit_) return false;
+    blocks_.push_back(std::make_unique<Slot[]>(kBlock));
+    uint32_t end = first + kBlock < limit_ ? first + kBlock : limit_;
+    for (uint32_t index = end; index-- > first;) {
+      at(index).next_free = free_;
+      free_ = index;
+    }
+    return true;
+  }
+
+  std::vector<std::unique_ptr<Slot[]>> blocks_;
+  uint32_t limit_;
+  uint32_t first_;
+  uint32_t free_ = kNone;
+  uint32_t size_ = 0;
+};
+
+}  // namespace lastcall

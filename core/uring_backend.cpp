@@ -1,0 +1,267 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/core/uring_backend.hpp>
+
+namespace lastcall {
+namespace {
+
+/// MSG_WAITALL: the kernel itself goes on after a short send.
+constexpr int kSendFlags = MSG_NOSIGNAL | MSG_WAITALL;
+
+/// Completions under this name concern nobody.
+constexpr uint64_t kIgnored = pack(Token{});
+
+[[nodiscard]] uint64_t name_of(Token token, Op op, uint8_t epoch) noexcept {
+  return pack({.slot = token.slot, .generation = token.generation, .kind = epoch, .op = op});
+}
+
+[[nodiscard]] __kernel_timespec to_kernel(Duration duration) noexcept {
+  const timespec ts = to_timespec(duration);
+  return {.tv_sec = ts.tv_sec, .tv_nsec = ts.tv_nsec};
+}
+
+}  // namespace
+
+UringBackend::Ring::Ring(const UringOptions& options) {
+  io_uring_params params{};
+  // DEFER_TASKRUN: completions are worked out inside our own enter, not at any interrupt. SUBMIT_ALL: a bad
+  // entry does not hold back those behind it.
+  params.flags =
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+  params.cq_entries = options.completions;
+  if (int code = io_uring_queue_init_params(options.submissions, &raw, &params); code != 0) {
+    throw std::system_error(-code, std::generic_category(), "io_uring_setup");
+  }
+  io_uring_register_ring_fd(&raw);  // saves looking up the descriptor at each enter; no harm where it fails
+}
+
+UringBackend::UringBackend(const UringOptions& options)
+    : ring_(options), now_(monotonic_now()), buffers_(ring_.raw, options.buffers, options.buffer_bytes) {}
+
+UringBackend::~UringBackend() {
+  cancel_all();
+}
+
+/// Requests outlive a closed ring for a while, and would go on reading and writing memory that is ours no
+/// more.
+void UringBackend::cancel_all() noexcept {
+  io_uring_submit(&ring_.raw);  // closes above all
+  io_uring_sync_cancel_reg all{};
+  all.fd = -1;
+  all.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY;
+  all.timeout.tv_sec = 1;
+  io_uring_register_sync_cancel(&ring_.raw, &all);
+  for (unsigned count = 1; count != 0;) {
+    io_uring_cqe* entry = nullptr;
+    __kernel_timespec zero{};
+    io_uring_submit_and_wait_timeout(&ring_.raw, &entry, 1, &zero, nullptr);
+    unsigned head = 0;
+    count = 0;
+    io_uring_for_each_cqe(&ring_.raw, head, entry) {
+      if (unpack(entry->user_data).op == Op::accept && entry->res >= 0) ::close(entry->res);
+      ++count;
+    }
+    io_uring_cq_advance(&ring_.raw, count);
+  }
+}
+
+io_uring_sqe* UringBackend::next_entry() {
+  constexpr int kMaxSubmits = 1000;  // each makes room, unless the kernel is out of memory
+  for (int submits = 0; submits < kMaxSubmits; ++submits) {
+    if (io_uring_sqe* entry = io_uring_get_sqe(&ring_.raw)) return entry;
+    io_uring_submit(&ring_.raw);
+  }
+  LASTCALL_CHECK(!"the submission queue stays full");
+  return nullptr;
+}
+
+UringBackend::Slot& UringBackend::bind(Token token, int fd) {
+  LASTCALL_CHECK(fd >= 0);
+  if (token.slot >= slots_.size())
+    slots_.resize(std::max<size_t>({token.slot + size_t{1}, slots_.size() * 2, 64}));
+  Slot& slot = slots_[token.slot];
+  if (slot.fd == fd && slot.token.generation == token.generation) return slot;
+  // A slot names one descriptor at a time: the one before was closed, or stopped.
+  LASTCALL_CHECK(slot.standing == Op::none && slot.send == PendingSends::kNone);
+  slot = Slot{.token = token, .fd = fd, .epoch = slot.epoch};
+  return slot;
+}
+
+void UringBackend::subscribe(Token token, int fd, Op op) {
+  Slot& slot = bind(token, fd);
+  LASTCALL_CHECK(slot.standing == Op::none);  // also while the last event of the one before is on its way
+  slot.token = token;
+  slot.standing = op;
+  slot.listening = op != Op::recv;
+  arm(slot);
+}
+
+void UringBackend::arm(Slot& slot, bool poll_first) {
+  io_uring_sqe* entry = next_entry();
+  switch (slot.standing) {
+    case Op::accept: io_uring_prep_multishot_accept(entry, slot.fd, nullptr, nullptr, SOCK_CLOEXEC); break;
+    case Op::recv:
+      io_uring_prep_recv_multishot(entry, slot.fd, nullptr, 0, 0);
+      entry->flags |= IOSQE_BUFFER_SELECT;
+      entry->buf_group = UringBuffers::kGroup;
+      if (poll_first) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+      break;
+    case Op::watch: io_uring_prep_poll_multishot(entry, slot.fd, POLLIN); break;
+    default: LASTCALL_CHECK(!"not a subscription");
+  }
+  ++slot.epoch;  // what is still to come from the one before goes by another name
+  io_uring_sqe_set_data64(entry, name_of(slot.token, slot.standing, slot.epoch));
+  slot.state = State::armed;
+}
+
+void UringBackend::cancel(Slot& slot) {
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_cancel64(entry, name_of(slot.token, slot.standing, slot.epoch), 0);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data64(entry, kIgnored);
+}
+
+/// Ends a subscription: true at once, false when its last event is to come.
+bool UringBackend::stop(Token token, int /*fd*/, Op op) {
+  Slot* slot = find(token);
+  if (slot == nullptr || slot->standing != op) return true;
+  if (slot->state == State::unarmed || slot->state == State::starved) {
+    slot->standing = Op::none;
+    slot->state = State::unarmed;
+    return true;
+  }
+  if (slot->state == State::armed) cancel(*slot);
+  slot->state = State::cancelling;
+  return false;
+}
+
+/// Does this error of a subscription concern the backend alone, which is to go on?
+bool UringBackend::is_passing(Op op, int32_t result) noexcept {
+  if (op == Op::accept) return is_transient_accept_error(-result);
+  return op == Op::recv && (result == -ENOBUFS || result == -EAGAIN || result == -EINTR);
+}
+
+void UringBackend::retry(Slot& slot, int32_t result) {
+  if (result == -ENOBUFS) {
+    slot.state = State::starved;
+    starved_.push_back(slot.token);
+    return;
+  }
+  if (result == -EAGAIN) set_nonblocking(slot.fd, false);
+  arm(slot, true);
+}
+
+void UringBackend::accept_start(Token token, int fd) {
+  set_nonblocking(fd, false);
+  subscribe(token, fd, Op::accept);
+}
+
+int UringBackend::accept_now(Token /*token*/, int fd) {
+  set_nonblocking(fd, true);
+  return accept_one(fd, 0);
+}
+
+void UringBackend::recv_start(Token token, int fd) {
+  subscribe(token, fd, Op::recv);
+}
+
+void UringBackend::watch_start(Token token, int fd) {
+  subscribe(token, fd, Op::watch);
+}
+
+void UringBackend::watch_stop(Token token, int /*fd*/) {
+  Slot* slot = find(token);
+  if (slot == nullptr || slot->standing != Op::watch) return;
+  if (slot->state == State::armed) cancel(*slot);
+  forget(*slot);  // its completions find nobody
+}
+
+SendStatus UringBackend::send(Token token, int fd, std::span<const iovec> iov) {
+  LASTCALL_CHECK(!iov.empty() && iov.size() <= kMaxSendSegments);
+  const size_t total = total_bytes(iov);
+  LASTCALL_CHECK(total <= INT32_MAX);
+  if (total == 0) return {0, false};
+  Slot& slot = bind(token, fd);
+  LASTCALL_CHECK(slot.send == PendingSends::kNone);
+  slot.send = sends_.take(token, iov);
+  submit_send(fd, sends_[slot.send]);
+  return {0, true};
+}
+
+void UringBackend::submit_send(int fd, PendingSend& send) {
+  io_uring_sqe* entry = next_entry();
+  const std::span<iovec> rest = send.remaining();
+  if (rest.size() == 1) {
+    io_uring_prep_send(entry, fd, rest[0].iov_base, rest[0].iov_len, kSendFlags);
+  } else {
+    send.message.msg_iov = rest.data();
+    send.message.msg_iovlen = rest.size();
+    io_uring_prep_sendmsg(entry, fd, &send.message, kSendFlags);
+  }
+  io_uring_sqe_set_data64(entry, name_of(send.token, Op::send, 0));
+}
+
+/// True when it has ended. A short result may mean that the connection broke: sending the rest tells.
+bool UringBackend::continue_send(int fd, PendingSend& send, int32_t result) {
+  if (result == -EAGAIN) set_nonblocking(fd, false);
+  if (result > 0) send.advance(static_cast<size_t>(result));
+  const bool goes_on = result > 0 || result == -EAGAIN || result == -EINTR;
+  if (!goes_on) send.fail(result == 0 ? EPIPE : -result);
+  if (send.done() || !goes_on) return true;
+  submit_send(fd, send);
+  return false;
+}
+
+void UringBackend::close(Token token, int fd) {
+  Slot* slot = find(token);
+  if (slot == nullptr) {
+    ::close(fd);
+    return;
+  }
+  LASTCALL_CHECK(slot->fd == fd && slot->standing == Op::none && slot->send == PendingSends::kNone);
+  const bool listening = slot->listening;
+  forget(*slot);
+  if (listening) {  // not a moment later than asked: the address is to be free
+    ::close(fd);
+    return;
+  }
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_close(entry, fd);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data64(entry, kIgnored);
+}
+
+/// Submits everything and waits for the first completion, in one system call.
+void UringBackend::enter(Instant until) {
+  io_uring_cqe* first = nullptr;
+  __kernel_timespec timeout{};
+  __kernel_timespec* limit = nullptr;
+  if (until != kNever) {
+    // The turn may have been long: the sleep is measured from here, not from the cached time.
+    timeout = to_kernel(until <= now_ ? Duration::zero() : until - monotonic_now());
+    limit = &timeout;
+  }
+  const int code = io_uring_submit_and_wait_timeout(&ring_.raw, &first, 1, limit, nullptr);
+  // EAGAIN, EBUSY: short of memory, or completions to be taken first. What was not submitted goes with the
+  // next enter.
+  LASTCALL_CHECK(code >= 0 || code == -ETIME || code == -EINTR || code == -EAGAIN || code == -EBUSY);
+  now_ = monotonic_now();
+}
+
+void UringBackend::end_turn() {
+  if (!starved_.empty()) buffers_.widen();
+  buffers_.publish();
+  if (starved_.empty()) return;
+  for (Token token : starved_) {
+    Slot* slot = find(token);
+    // POLL_FIRST: on an idle socket an empty ring would end it again at once.
+    if (slot != nullptr && slot->standing == Op::recv && slot->state == State::starved) arm(*slot, true);
+  }
+  starved_.clear();
+}
+
+}  // namespace lastcall

@@ -1,0 +1,233 @@
+#pragma once
+
+#include <liburing.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lastcall/core/clock.hpp>
+#include <lastcall/core/io_backend.hpp>
+#include <lastcall/core/pending_sends.hpp>
+#include <lastcall/core/socket_calls.hpp>
+#include <lastcall/core/uring_buffers.hpp>
+
+namespace lastcall {
+
+struct UringOptions {
+  uint32_t buffers = 512;        ///< of the receive ring; a power of two, at most 32768
+  uint32_t buffer_bytes = 4096;  ///< the most that one recv event carries
+  uint32_t submissions = 256;    ///< entries; when they are full the batch is submitted early
+  uint32_t completions = 4096;   ///< entries; the kernel keeps what overflows
+};
+
+/// The stream events of IoBackend over io_uring(7): multishot accept and recv, receive buffers picked by the
+/// kernel from a ring and recycled when the sink returns, sends and closes queued so that one io_uring_enter
+/// a turn carries them all. Needs Linux 6.1 (DEFER_TASKRUN; multishot recv and buffer rings came in 6.0
+/// and 5.19); core/probe.hpp tells whether it works here. Construct and use it on one and the same thread.
+///
+/// Sockets should be blocking: on a non-blocking one io_uring answers -EAGAIN instead of waiting, upon which
+/// the flag is cleared and the operation repeated. Listeners are made blocking by accept_start and
+/// non-blocking by accept_now; that flag is shared with every duplicate of the listener, so accept_now on one
+/// ends the others' subscriptions with -EAGAIN. Every send is pending, even when the kernel takes it whole;
+/// sends and closes happen in the next wait.
+class UringBackend {
+ public:
+  static constexpr const char* kName = "io_uring";
+
+  explicit UringBackend(const UringOptions& options = {});  ///< throws std::system_error
+  ~UringBackend();                                          ///< ends what is in flight, without events
+  UringBackend(const UringBackend&) = delete;
+  UringBackend& operator=(const UringBackend&) = delete;
+
+  [[nodiscard]] Instant now() const noexcept { return now_; }
+  [[nodiscard]] Duration wall() const noexcept { return wall_now(); }
+
+  void accept_start(Token token, int fd);
+  bool accept_stop(Token token, int fd) { return stop(token, fd, Op::accept); }
+  [[nodiscard]] int accept_now(Token token, int fd);
+  void recv_start(Token token, int fd);
+  bool recv_pause(Token token, int fd) { return stop(token, fd, Op::recv); }
+  [[nodiscard]] SendStatus send(Token token, int fd, std::span<const iovec> iov);
+  void watch_start(Token token, int fd);
+  void watch_stop(Token token, int fd);
+  void half_close(int fd) { ::shutdown(fd, SHUT_WR); }
+  void abort(int fd) { ::shutdown(fd, SHUT_RDWR); }
+  void close(Token token, int fd);
+  [[nodiscard]] int unread(int fd) const { return unread_bytes(fd); }
+  [[nodiscard]] uint64_t progress(int fd) const { return send_progress(fd); }
+
+  template <class Sink>
+  void wait(Instant until, Sink&& sink);
+
+ private:
+  /// Where a subscription is. All but `armed` and `cancelling` mean that the kernel does not have it.
+  enum class State : uint8_t {
+    unarmed,  // a multishot that ended by itself, to be armed again when the sink returns
+    armed,
+    starved,     // ended for want of buffers, to be armed again when some were recycled
+    cancelling,  // its last event is on the way
+  };
+
+  /// What is known about the descriptor in a slot; -1 when none was started. Addresses move when the table
+  /// grows.
+  struct Slot {
+    Token token{};
+    int fd = -1;
+    uint32_t send = PendingSends::kNone;
+    Op standing = Op::none;  // the subscription, until its end was reported
+    State state = State::unarmed;
+    uint8_t epoch = 0;  // of the subscription; travels in place of the caller's `kind`
+    bool listening = false;
+  };
+
+  struct Ring {
+    explicit Ring(const UringOptions& options);
+    ~Ring() { io_uring_queue_exit(&raw); }
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+    io_uring raw{};
+  };
+
+  Slot& bind(Token token, int fd);
+  static void forget(Slot& slot) noexcept { slot = Slot{.epoch = slot.epoch}; }
+  [[nodiscard]] Slot* find(Token token) noexcept {
+    if (token.slot >= slots_.size()) return nullptr;
+    Slot& slot = slots_[token.slot];
+    return slot.fd >= 0 && slot.token.generation == token.generation ? &slot : nullptr;
+  }
+  /// The slot whose subscription a completion belongs to.
+  [[nodiscard]] Slot* find_standing(Token name) noexcept {
+    Slot* slot = find(name);
+    return slot != nullptr && slot->standing == name.op && slot->epoch == name.kind ? slot : nullptr;
+  }
+  void subscribe(Token token, int fd, Op op);
+  void arm(Slot& slot, bool poll_first = false);
+  void cancel(Slot& slot);
+  bool stop(Token token, int fd, Op op);
+  void submit_send(int fd, PendingSend& send);
+  [[nodiscard]] bool continue_send(int fd, PendingSend& send, int32_t result);
+  [[nodiscard]] static bool is_passing(Op op, int32_t result) noexcept;
+  void retry(Slot& slot, int32_t result);
+  [[nodiscard]] io_uring_sqe* next_entry();
+  void enter(Instant until);
+  void end_turn();
+  void cancel_all() noexcept;
+
+  template <class Sink>
+  void dispatch(const io_uring_cqe& entry, Sink& sink);
+  template <class Sink>
+  void on_bytes(Token name, int32_t result, bool more, std::span<const std::byte> bytes, Sink& sink);
+  template <class Sink>
+  void on_standing(Token name, int32_t result, bool more, Sink& sink);
+  template <class Sink>
+  void on_sent(Token name, int32_t result, Sink& sink);
+  template <class Sink>
+  void on_lost(Token name, Sink& sink);
+  template <class Sink>
+  void end(Slot& slot, int32_t result, Sink& sink);
+
+  Ring ring_;
+  Instant now_;
+  UringBuffers buffers_;
+  std::vector<Slot> slots_;
+  PendingSends sends_;
+  std::vector<Token> starved_;
+};
+
+template <class Sink>
+void UringBackend::wait(Instant until, Sink&& sink) {
+  enter(until);
+  unsigned head = 0;
+  unsigned count = 0;
+  io_uring_cqe* entry = nullptr;
+  io_uring_for_each_cqe(&ring_.raw, head, entry) {
+    dispatch(*entry, sink);
+    ++count;
+  }
+  io_uring_cq_advance(&ring_.raw, count);
+  end_turn();
+}
+
+template <class Sink>
+void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
+  const Token name = unpack(entry.user_data);
+  const bool more = (entry.flags & IORING_CQE_F_MORE) != 0;
+  if ((entry.flags & IORING_CQE_F_BUFFER) != 0) {
+    const auto buffer = static_cast<uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
+    if (entry.res > 0) on_bytes(name, entry.res, more, buffers_.bytes(buffer, entry.res), sink);
+    buffers_.recycle(buffer);
+    if (entry.res > 0) return;
+  }
+  switch (name.op) {
+    case Op::recv:
+    case Op::accept:
+    case Op::watch: return on_standing(name, entry.res, more, sink);
+    case Op::send: return on_sent(name, entry.res, sink);
+    case Op::none: return;  // a cancel or a close that failed: its target had ended
+  }
+}
+
+template <class Sink>
+void UringBackend::on_bytes(Token name, int32_t result, bool more, std::span<const std::byte> bytes,
+                            Sink& sink) {
+  Slot* slot = find_standing(name);
+  if (slot == nullptr) return;
+  if (!more && slot->state == State::armed) slot->state = State::unarmed;
+  sink(Event{with_op(slot->token, Op::recv), result, false, bytes});
+  if (!more) on_lost(name, sink);
+}
+
+/// Everything of a subscription but received bytes.
+template <class Sink>
+void UringBackend::on_standing(Token name, int32_t result, bool more, Sink& sink) {
+  Slot* slot = find_standing(name);
+  if (slot == nullptr) {
+    if (name.op == Op::accept && result >= 0) ::close(result);
+    return;
+  }
+  const bool cancelling = slot->state == State::cancelling;
+  if (!more && !cancelling) slot->state = State::unarmed;
+  if (name.op != Op::recv && result >= 0) {
+    sink(Event{with_op(slot->token, name.op), name.op == Op::watch ? 1 : result, false, {}});
+    if (!more) on_lost(name, sink);
+    return;
+  }
+  if (!is_passing(name.op, result)) return end(*slot, result, sink);
+  if (cancelling) return end(*slot, -ECANCELED, sink);
+  retry(*slot, result);
+}
+
+/// A multishot has ended by itself, and the sink has returned from its last completion.
+template <class Sink>
+void UringBackend::on_lost(Token name, Sink& sink) {
+  Slot* slot = find_standing(name);
+  if (slot == nullptr) return;
+  if (slot->state == State::unarmed) return arm(*slot);
+  if (slot->state == State::cancelling) end(*slot, -ECANCELED, sink);
+}
+
+template <class Sink>
+void UringBackend::end(Slot& slot, int32_t result, Sink& sink) {
+  const Token token = with_op(slot.token, slot.standing);
+  slot.standing = Op::none;
+  slot.state = State::unarmed;
+  sink(Event{token, result, true, {}});
+}
+
+template <class Sink>
+void UringBackend::on_sent(Token name, int32_t result, Sink& sink) {
+  Slot* slot = find(name);
+  if (slot == nullptr || slot->send == PendingSends::kNone) return;
+  PendingSend& send = sends_[slot->send];
+  if (!continue_send(slot->fd, send, result)) return;
+  const Event event{with_op(send.token, Op::send), send.result(), true, {}};
+  sends_.give(slot->send);
+  slot->send = PendingSends::kNone;
+  sink(event);
+}
+
+}  // namespace lastcall

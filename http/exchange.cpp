@@ -1,0 +1,96 @@
+#include <utility>
+
+#include <lastcall/core/log.hpp>
+#include <lastcall/http/exchange.hpp>
+#include <lastcall/http/session.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr size_t kFieldsAtFirst = 32;   // room for header fields before the vector grows
+
+void task_finished(TaskContext& context) {
+  Exchange& exchange = Exchange::of(context);
+  if (exchange.session != nullptr) {
+    exchange.session->task_ended(exchange);
+    return;
+  }
+  SessionEnvironment& environment = exchange.environment;
+  environment.loop.counters.active.fetch_sub(1, std::memory_order_relaxed);
+  exchange.task = {};
+  environment.release(exchange);
+}
+
+}  // namespace
+
+Exchange::Exchange(SessionEnvironment& env)
+    : environment(env),
+      storage(env.loop.buffers),
+      body(env.loop.buffers),
+      chunk(env.loop.buffers),
+      request(*this),
+      response(*this, env.loop.buffers),
+      context(*this, env.loop, env.pool, &task_finished) {
+  head.fields.reserve(kFieldsAtFirst);
+}
+
+void Exchange::reset() noexcept {
+  session = nullptr;
+  route = nullptr;
+  reader = nullptr;
+  writer = nullptr;
+  head.clear();
+  params.size = 0;
+  scratch.clear();
+  decoded_path.clear();
+  peer.clear();
+  storage.release();
+  body.release();
+  chunk.release();
+  response.reset();
+  context.reset();
+}
+
+Exchange& Exchange::of(TaskContext& context) noexcept { return context.exchange(); }
+
+SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const Router& r,
+                                       const std::vector<Route>& rs, OffloadPool& p, std::string_view server)
+    : loop(l), options(o), router(r), routes(rs), pool(p), head_writer(server) {}
+
+SessionEnvironment::~SessionEnvironment() {
+  // Handlers that were still waiting end here, by the destruction of what they hold.
+  for (auto& exchange : exchanges_) {
+    if (exchange->task) log_event(LogLevel::warning, "handler_abandoned", {{"route", exchange->route->pattern}});
+    exchange->task = {};
+  }
+}
+
+Exchange& SessionEnvironment::acquire() {
+  if (free_.empty()) {
+    exchanges_.push_back(std::make_unique<Exchange>(*this));
+    free_.reserve(exchanges_.size());
+    return *exchanges_.back();
+  }
+  Exchange& exchange = *free_.back();
+  free_.pop_back();
+  return exchange;
+}
+
+void SessionEnvironment::release(Exchange& exchange) noexcept {
+  exchange.reset();
+  free_.push_back(&exchange);
+}
+
+void SessionEnvironment::abandon(Exchange& exchange) {
+  exchange.session = nullptr;
+  exchange.reader = nullptr;
+  exchange.writer = nullptr;
+  if (!exchange.task) {
+    release(exchange);
+    return;
+  }
+  loop.counters.active.fetch_add(1, std::memory_order_relaxed);  // the stop waits for its handler
+  exchange.context.cancel();
+}
+
+}  // namespace lastcall

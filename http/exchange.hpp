@@ -1,0 +1,84 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <lastcall/http/body_decoder.hpp>
+#include <lastcall/http/handler.hpp>
+#include <lastcall/http/limits.hpp>
+#include <lastcall/http/request.hpp>
+#include <lastcall/http/request_parser.hpp>
+#include <lastcall/http/response.hpp>
+#include <lastcall/http/response_head.hpp>
+#include <lastcall/http/router.hpp>
+
+namespace lastcall {
+
+class Session;
+struct SessionEnvironment;
+
+/// One request and its answer: all that an idle connection does not need, taken from a pool at the request's last head
+/// byte. Lives until the answer is written and the handler has ended, whichever is later.
+struct Exchange {
+  explicit Exchange(SessionEnvironment& environment);
+
+  SessionEnvironment& environment;
+  Session* session = nullptr;  ///< nullptr: the connection is gone, the handler is still running
+  const Route* route = nullptr;
+  RequestHead head;
+  RouteParams params;
+  std::string scratch;       ///< decoded parameters
+  std::string decoded_path;  ///< filled when asked for
+  std::string peer;          ///< filled when asked for
+  Buffer storage;            ///< the head's bytes, when it must outlive the input they came in
+  BodyDecoder decoder;
+  Buffer body;   ///< received and not handed out
+  Buffer chunk;  ///< handed out by the last read()
+  Request request;
+  Response response;
+  TaskContext context;
+  Task<> task;
+  ReadBody* reader = nullptr;
+  WriteBody* writer = nullptr;
+  Instant began{};
+
+  void reset() noexcept;
+  static Exchange& of(TaskContext& context) noexcept;
+};
+
+/// How long a connection may take for what, and how much.
+struct SessionOptions {
+  Limits limits;
+  Duration header_timeout = 10s;  ///< absolute, from the first byte of a request (or the accept) to its empty line
+  Duration body_timeout = 30s;    ///< between two pieces of a body
+  Duration idle_timeout = 75s;    ///< between two requests
+};
+
+/// What the sessions of one reactor share.
+struct SessionEnvironment {
+  SessionEnvironment(Loop& loop, const SessionOptions& options, const Router& router, const std::vector<Route>& routes,
+                     OffloadPool& pool, std::string_view server);
+  SessionEnvironment(const SessionEnvironment&) = delete;
+  SessionEnvironment& operator=(const SessionEnvironment&) = delete;
+  ~SessionEnvironment();
+
+  [[nodiscard]] Exchange& acquire();
+  void release(Exchange& exchange) noexcept;
+  /// The connection is gone: tells the handler, and keeps the exchange until it has ended.
+  void abandon(Exchange& exchange);
+
+  Loop& loop;
+  const SessionOptions& options;
+  const Router& router;
+  const std::vector<Route>& routes;
+  OffloadPool& pool;
+  RequestParser parser;
+  ResponseHeadWriter head_writer;
+
+ private:
+  std::vector<std::unique_ptr<Exchange>> exchanges_;  // all there are
+  std::vector<Exchange*> free_;
+};
+
+}  // namespace lastcall

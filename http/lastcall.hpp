@@ -1,0 +1,6 @@
+#pragma once
+
+/// All of lastcall's public interface.
+
+#include <lastcall/http/server.hpp>
+#include <lastcall/http/task.hpp>

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace lastcall {
+
+/// The request methods lastcall knows: RFC 9110, RFC 5789 and the WebDAV family. Any other token is answered 501.
+enum class Method : uint8_t {
+  get, head, post, put, delete_, options, patch, trace, connect,
+  acl, bind, checkout, copy, link, lock, merge, mkactivity, mkcalendar, mkcol, move, msearch, notify, propfind,
+  proppatch, purge, rebind, report, search, subscribe, unbind, unlink, unlock, unsubscribe,
+};
+inline constexpr uint32_t kMethodCount = static_cast<uint32_t>(Method::unsubscribe) + 1;
+
+/// As on the wire: "GET", "M-SEARCH". Static storage.
+[[nodiscard]] std::string_view to_string(Method method) noexcept;
+/// Case-sensitive, as RFC 9110 9.1 has it; nullopt for a method lastcall does not know.
+[[nodiscard]] std::optional<Method> parse_method(std::string_view token) noexcept;
+
+}  // namespace lastcall

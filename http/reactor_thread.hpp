@@ -1,0 +1,35 @@
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <latch>
+#include <string>
+#include <vector>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/core/fd.hpp>
+#include <lastcall/http/exchange.hpp>
+#include <lastcall/net/worker.hpp>
+
+namespace lastcall {
+
+/// What the thread of one reactor is given, and what it tells back.
+struct ReactorSetup {
+  WorkerOptions worker;
+  StopControl& control;
+  const SessionOptions& session;
+  const Router& router;
+  const std::vector<Route>& routes;
+  OffloadPool& pool;
+  const std::string& server_name;
+  bool pin = false;
+  std::vector<Fd> sockets;
+  std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
+  std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed
+};
+
+/// The body of a reactor's thread on each backend: the only places where a backend meets HTTP.
+void run_reactor_on_epoll(ReactorSetup& setup);
+void run_reactor_on_io_uring(ReactorSetup& setup);
+
+}  // namespace lastcall

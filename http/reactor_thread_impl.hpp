@@ -1,0 +1,41 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <lastcall/core/thread.hpp>
+#include <lastcall/http/reactor_thread.hpp>
+#include <lastcall/http/session.hpp>
+
+namespace lastcall {
+
+template <class B>
+void run_reactor(ReactorSetup& setup) {
+  set_thread_name("reactor-" + std::to_string(setup.worker.id));
+  std::optional<Worker<B, Session>> worker;
+  std::optional<SessionEnvironment> environment;
+  try {
+    if (setup.pin) {
+      if (Result<void> pinned = pin_thread(setup.worker.id); !pinned) {
+        setup.started.set_value(std::unexpected(pinned.error()));
+        return;
+      }
+    }
+    worker.emplace(setup.worker, setup.control);
+    environment.emplace(worker->loop(), setup.session, setup.router, setup.routes, setup.pool, setup.server_name);
+    worker->serve(*environment);
+    for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
+  } catch (const std::system_error& error) {
+    setup.started.set_value(system_error("start reactor: " + std::string(error.what()), error.code().value()));
+    return;
+  }
+  setup.started.set_value({});
+  worker->run();
+  setup.teardown.wait();
+  worker->loop().mailbox.run_all();  // what the worker pool finished last
+  environment.reset();               // handlers before the timers and buffers they use
+}
+
+}  // namespace lastcall

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <lastcall/http/request_head.hpp>
+#include <lastcall/http/task.hpp>
+
+namespace lastcall {
+
+struct Exchange;
+
+/// `co_await request.read()`: see Request::read.
+class [[nodiscard]] ReadBody : TaskContext::Waiter {
+ public:
+  explicit ReadBody(Exchange& exchange) noexcept : exchange_(exchange) {
+    cancel = [](Waiter& waiter) { static_cast<ReadBody&>(waiter).resume(); };
+  }
+  bool await_ready() noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    coroutine_ = coroutine;
+    return suspend(*coroutine.promise().context);
+  }
+  std::string_view await_resume() noexcept;
+
+ private:
+  friend class Session;
+  bool suspend(TaskContext& context);
+  void resume();
+
+  Exchange& exchange_;
+  std::coroutine_handle<> coroutine_;
+};
+
+/// A request as the handler sees it. Views are valid until a synchronous handler returns, or until a coroutine handler
+/// has ended. Reactor's thread only.
+class Request {
+ public:
+  explicit Request(Exchange& exchange) noexcept : exchange_(exchange) {}
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  [[nodiscard]] Method method() const noexcept;
+  [[nodiscard]] std::string_view method_name() const noexcept;
+  [[nodiscard]] std::string_view target() const noexcept;  ///< as sent
+  [[nodiscard]] std::string_view path() const;             ///< percent-decoded
+  [[nodiscard]] std::string_view query() const noexcept;   ///< as sent, without '?'
+  [[nodiscard]] std::string_view host() const noexcept;    ///< Host, or the authority of an absolute target
+  [[nodiscard]] int version_minor() const noexcept;        ///< HTTP/1.x
+
+  /// Value of the first field of that name (case-insensitive), or nullopt.
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
+  [[nodiscard]] std::span<const Field> headers() const noexcept;   ///< in the order received, names as sent
+  [[nodiscard]] std::span<const Field> trailers() const noexcept;  ///< once the body is complete
+  /// A {parameter} of the route, percent-decoded; nullopt when the pattern has none of that name.
+  [[nodiscard]] std::optional<std::string_view> param(std::string_view name) const noexcept;
+  /// Value of the first `name=value` of the query, with %XX and '+' decoded.
+  [[nodiscard]] std::optional<std::string> query_param(std::string_view name) const;
+
+  /// The whole body, decoded: for synchronous handlers, which run when it is complete.
+  [[nodiscard]] std::string_view body() const noexcept;
+  /// Content-Length of the request, if it has one.
+  [[nodiscard]] std::optional<uint64_t> content_length() const noexcept;
+  /// For coroutine handlers: the next piece of the body, valid until the next read; empty at the end, and when the body
+  /// broke off (then aborted() is true). Memory stays bounded: the client is held back until the handler reads on.
+  [[nodiscard]] ReadBody read() noexcept { return ReadBody(exchange_); }
+  /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the answer.
+  [[nodiscard]] bool aborted() const noexcept;
+
+  /// "127.0.0.1:53124", "[::1]:53124", "unix:".
+  [[nodiscard]] const std::string& peer() const;
+
+ private:
+  Exchange& exchange_;
+};
+
+}  // namespace lastcall

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include <lastcall/http/limits.hpp>
+#include <lastcall/http/request_head.hpp>
+#include <lastcall/http/status.hpp>
+
+namespace lastcall {
+
+/// Parses one complete head (as HeadScanner delimits it) with llhttp and applies what llhttp leaves to the server: Host
+/// (RFC 9112 3.2), target forms and characters (RFC 9112 3.2, RFC 3986), Content-Length against Transfer-Encoding
+/// (RFC 9112 6.3), Connection as a list. Keeps no state between heads; one a reactor is enough. No allocation when
+/// `head.fields` has capacity.
+class RequestParser {
+ public:
+  RequestParser();
+  ~RequestParser();
+  RequestParser(const RequestParser&) = delete;
+  RequestParser& operator=(const RequestParser&) = delete;
+
+  /// Fills `head`, or says what to answer (400, 417, 431, 501) before closing; `head` is then partly filled.
+  [[nodiscard]] Refusal parse(std::string_view bytes, const Limits& limits, RequestHead& head) noexcept;
+
+ private:
+  struct Llhttp;  // llhttp.h stays out of this header
+  std::unique_ptr<Llhttp> llhttp_;
+};
+
+}  // namespace lastcall

@@ -1,0 +1,91 @@
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <lastcall/http/chars.hpp>
+#include <lastcall/http/exchange.hpp>
+#include <lastcall/http/response.hpp>
+#include <lastcall/http/session.hpp>
+
+namespace lastcall {
+namespace {
+
+bool is_field_value(std::string_view text) noexcept {
+  return chars::skip(text.data(), text.data() + text.size(), chars::kValue) == text.data() + text.size();
+}
+
+}  // namespace
+
+Response& Response::status(uint16_t code) {
+  if (code < 200 || code > 599) throw std::invalid_argument("status " + std::to_string(code) + " is not 200 to 599");
+  status_ = code;
+  return *this;
+}
+
+Response& Response::header(std::string_view name, std::string_view value) {
+  if (!chars::is_token(name)) throw std::invalid_argument("a field name must be a token");
+  if (!is_field_value(value)) throw std::invalid_argument("control character in the value of " + std::string(name));
+  if (equal_ignoring_case(name, "Content-Length") || equal_ignoring_case(name, "Transfer-Encoding") ||
+      equal_ignoring_case(name, "Connection")) {
+    throw std::invalid_argument("the field " + std::string(name) + " is the server's to set");
+  }
+  has_date_ = has_date_ || equal_ignoring_case(name, "Date");
+  has_server_ = has_server_ || equal_ignoring_case(name, "Server");
+  fields_.append(name);
+  fields_.append(": ");
+  fields_.append(value);
+  fields_.append("\r\n");
+  return *this;
+}
+
+void Response::body(std::string_view bytes, std::string_view content_type) {
+  body_.clear();
+  body_.append(bytes);
+  if (!content_type.empty() && !has_type_) {
+    header("Content-Type", content_type);
+    has_type_ = true;
+  }
+}
+
+Response& Response::close_connection() noexcept {
+  close_ = true;
+  return *this;
+}
+
+Response& Response::content_length(uint64_t bytes) noexcept {
+  length_ = bytes;
+  has_length_ = true;
+  return *this;
+}
+
+void Response::reset() noexcept {
+  fields_.release();
+  body_.release();
+  length_ = written_ = 0;
+  status_ = 200;
+  has_length_ = has_type_ = has_date_ = has_server_ = close_ = head_sent_ = chunked_ = gone_ = false;
+}
+
+bool WriteBody::suspend(TaskContext& context) {
+  Response& response = exchange_.response;
+  if (context.cancelled()) {
+    // A handler that goes on writing to nobody, in a loop that never waits, would hold its reactor for ever.
+    if (std::exchange(response.gone_, true)) {
+      throw std::system_error(EPIPE, std::generic_category(), "write after the client has gone");
+    }
+    return false;
+  }
+  if (exchange_.session->write_piece(exchange_, bytes_)) return false;
+  exchange_.writer = this;
+  context.wait_for(*this);
+  exchange_.session->room_wanted();
+  return true;
+}
+
+void WriteBody::resume() { exchange_.context.resume(coroutine_); }
+
+bool WriteBody::await_resume() noexcept { return !exchange_.context.cancelled(); }
+
+}  // namespace lastcall

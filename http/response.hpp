@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <lastcall/core/buffer.hpp>
+#include <lastcall/http/task.hpp>
+
+namespace lastcall {
+
+struct Exchange;
+
+/// `co_await response.write(bytes)`: see Response::write.
+class [[nodiscard]] WriteBody : TaskContext::Waiter {
+ public:
+  WriteBody(Exchange& exchange, std::string_view bytes) noexcept : exchange_(exchange), bytes_(bytes) {
+    cancel = [](Waiter& waiter) { static_cast<WriteBody&>(waiter).resume(); };
+  }
+  bool await_ready() noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    coroutine_ = coroutine;
+    return suspend(*coroutine.promise().context);
+  }
+  bool await_resume() noexcept;
+
+ private:
+  friend class Session;
+  bool suspend(TaskContext& context);
+  void resume();
+
+  Exchange& exchange_;
+  std::string_view bytes_;
+  std::coroutine_handle<> coroutine_;
+};
+
+/// The answer to one request. A handler sets status, fields and body; the server adds Server, Date, Content-Length and
+/// Connection. Nothing leaves before a synchronous handler returns, or before a coroutine's first write() or end.
+/// Without any call the answer is an empty 200. Reactor's thread only.
+class Response {
+ public:
+  explicit Response(Exchange& exchange, BufferPool& pool) noexcept
+      : exchange_(exchange), fields_(pool), body_(pool) {}
+  Response(const Response&) = delete;
+  Response& operator=(const Response&) = delete;
+
+  /// 200 to 599. Throws std::invalid_argument otherwise.
+  Response& status(uint16_t code);
+  /// Adds a field. Throws std::invalid_argument when the name is no token, when the value has CR, LF, NUL or another
+  /// control character (header injection), and for the fields that are the server's: Content-Length,
+  /// Transfer-Encoding, Connection. `Date` and `Server` replace the server's own.
+  Response& header(std::string_view name, std::string_view value);
+  /// Replaces the body; `content_type` may be empty. The bytes are copied.
+  void body(std::string_view bytes, std::string_view content_type);
+  void text(std::string_view bytes) { body(bytes, "text/plain"); }
+  void html(std::string_view bytes) { body(bytes, "text/html; charset=utf-8"); }
+  void json(std::string_view bytes) { body(bytes, "application/json"); }
+  /// Closes the connection after this answer.
+  Response& close_connection() noexcept;
+
+  /// Announces the length of a body that will be written in pieces; without it the body goes chunked (HTTP/1.1) or to
+  /// the end of the connection (HTTP/1.0).
+  Response& content_length(uint64_t bytes) noexcept;
+  /// For coroutine handlers: sends a piece of the body, the head before the first one. Waits while the client is slow to
+  /// take what was written. False when nobody is there to take it any more; throws
+  /// std::system_error when called again after that, and std::length_error past the announced content_length.
+  [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
+  [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }
+
+ private:
+  friend class Session;
+  friend class WriteBody;
+  friend struct Exchange;
+  void reset() noexcept;
+
+  Exchange& exchange_;
+  Buffer fields_;  // "Name: value\r\n" lines
+  Buffer body_;
+  uint64_t length_ = 0;     // announced
+  uint64_t written_ = 0;    // by write()
+  uint16_t status_ = 200;
+  bool has_length_ = false;
+  bool has_type_ = false;
+  bool has_date_ = false;
+  bool has_server_ = false;
+  bool close_ = false;
+  bool head_sent_ = false;
+  bool chunked_ = false;
+  bool gone_ = false;  // write() has said once that nobody is there
+};
+
+}  // namespace lastcall

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+
+#include <lastcall/http/response_head.hpp>
+#include <lastcall/http/status.hpp>
+
+namespace lastcall {
+namespace {
+
+void put_two(char* out, unsigned value) noexcept {
+  out[0] = static_cast<char>('0' + value / 10 % 10);
+  out[1] = static_cast<char>('0' + value % 10);
+}
+
+char* put(char* out, std::string_view text) noexcept {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+constexpr std::string_view kVersion = "HTTP/1.1 ";
+constexpr std::string_view kChunked = "Transfer-Encoding: chunked\r\n";
+constexpr std::string_view kLength = "Content-Length: ";
+constexpr std::string_view kClose = "Connection: close\r\n";
+constexpr std::string_view kKeepAlive = "Connection: keep-alive\r\n";
+constexpr size_t kMaxFixedBytes = 160;  // status line with the longest phrase, length, connection, empty line
+
+}  // namespace
+
+void write_http_date(Duration wall, char* out) noexcept {
+  using namespace std::chrono;
+  auto since_epoch = sys_time<Duration>(wall);
+  auto day = floor<days>(since_epoch);
+  year_month_day date(day);
+  hh_mm_ss time(floor<seconds>(since_epoch - day));
+  constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  std::memcpy(out, "Sun, 00 Jan 0000 00:00:00 GMT", kHttpDateBytes);
+  std::memcpy(out, kDays.data() + size_t{weekday(day).c_encoding()} * 3, 3);
+  put_two(out + 5, static_cast<unsigned>(date.day()));
+  std::memcpy(out + 8, kMonths.data() + (size_t{static_cast<unsigned>(date.month())} - 1) * 3, 3);
+  auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  put_two(out + 12, year / 100);
+  put_two(out + 14, year % 100);
+  put_two(out + 17, static_cast<unsigned>(time.hours().count()));
+  put_two(out + 20, static_cast<unsigned>(time.minutes().count()));
+  put_two(out + 23, static_cast<unsigned>(time.seconds().count()));
+}
+
+char* write_decimal(uint64_t value, char* out) noexcept { return std::to_chars(out, out + 20, value).ptr; }
+
+ResponseHeadWriter::ResponseHeadWriter(std::string_view server) {
+  server_line_.append("Server: ").append(server).append("\r\n");
+  refresh(Duration::zero());
+}
+
+void ResponseHeadWriter::refresh(Duration wall) {
+  second_ = wall / std::chrono::seconds(1);
+  char date[kHttpDateBytes];
+  write_http_date(wall, date);
+  date_line_.assign("Date: ").append(date, kHttpDateBytes).append("\r\n");
+  ok_prefix_.assign("HTTP/1.1 200 OK\r\n").append(server_line_).append(date_line_);
+}
+
+void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {
+  char* const begin = out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.fields.size());
+  char* at = begin;
+  if (head.status == 200 && !head.omit_date && !head.omit_server) {
+    at = put(at, ok_prefix_);
+  } else {
+    at = put(at, kVersion);
+    at = write_decimal(head.status, at);
+    *at++ = ' ';
+    at = put(at, reason_phrase(head.status));
+    at = put(at, "\r\n");
+    if (!head.omit_server) at = put(at, server_line_);
+    if (!head.omit_date) at = put(at, date_line_);
+  }
+  if (!head.fields.empty()) at = put(at, head.fields);
+  if (head.framing == ResponseHead::Framing::length) {
+    at = put(at, kLength);
+    at = write_decimal(head.length, at);
+    at = put(at, "\r\n");
+  } else if (head.framing == ResponseHead::Framing::chunked) {
+    at = put(at, kChunked);
+  }
+  if (head.persistence == ResponseHead::Persistence::close) at = put(at, kClose);
+  if (head.persistence == ResponseHead::Persistence::keep_alive) at = put(at, kKeepAlive);
+  at = put(at, "\r\n");
+  out.commit(static_cast<size_t>(at - begin));
+}
+
+}  // namespace lastcall

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <lastcall/core/buffer.hpp>
+#include <lastcall/core/time.hpp>
+
+namespace lastcall {
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT": the 29 bytes of an HTTP date (RFC 9110 5.6.7) into `out`. `wall` is since 1970 UTC.
+inline constexpr size_t kHttpDateBytes = 29;
+void write_http_date(Duration wall, char* out) noexcept;
+
+/// What a response head says, beside status line, Server and Date.
+struct ResponseHead {
+  enum class Framing : uint8_t { none, length, chunked };         // none: no body, or to the end of the connection
+  enum class Persistence : uint8_t { implied, close, keep_alive };  // keep_alive is said to HTTP/1.0 only
+
+  uint16_t status = 200;
+  Framing framing = Framing::length;
+  Persistence persistence = Persistence::implied;
+  bool omit_date = false;    ///< `fields` has one
+  bool omit_server = false;  ///< `fields` has one
+  uint64_t length = 0;
+  std::string_view fields;   ///< complete lines, each with CRLF
+};
+
+/// Writes response heads; the lines that are alike for a second are put together once a second. One a reactor.
+class ResponseHeadWriter {
+ public:
+  explicit ResponseHeadWriter(std::string_view server);
+
+  /// Call when the second may have changed; cheap when it has not.
+  void set_time(Duration wall) {
+    if (wall / std::chrono::seconds(1) != second_) refresh(wall);
+  }
+  /// Appends status line, Server, Date, framing, persistence, the given fields and the empty line.
+  void write(const ResponseHead& head, Buffer& out) const;
+
+ private:
+  void refresh(Duration wall);
+
+  int64_t second_ = -1;
+  std::string server_line_;
+  std::string date_line_;
+  std::string ok_prefix_;  // status line of 200, Server and Date
+};
+
+/// Decimal digits of `value` at `out` (room for 20); returns the end.
+char* write_decimal(uint64_t value, char* out) noexcept;
+
+}  // namespace lastcall

@@ -1,0 +1,246 @@
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <deque>
+#include <latch>
+#include <optional>
+#include <thread>
+
+#include <lastcall/core/clock.hpp>
+#include <lastcall/core/log.hpp>
+#include <lastcall/core/probe.hpp>
+#include <lastcall/core/rlimit.hpp>
+#include <lastcall/core/thread.hpp>
+#include <lastcall/http/reactor_thread.hpp>
+#include <lastcall/http/server.hpp>
+#include <lastcall/net/listener.hpp>
+#include <lastcall/shutdown/report.hpp>
+#include <lastcall/shutdown/runner.hpp>
+#include <lastcall/shutdown/signals.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
+constexpr uint32_t kMostConnections = 1u << 24;
+
+uint32_t connection_limit(uint32_t wanted, uint32_t reactors, size_t addresses) {
+  if (wanted != 0) return wanted;
+  uint64_t reserved = kReservedDescriptors + reactors * (8 + addresses);
+  uint64_t limit = descriptor_limit();
+  uint64_t usable = limit > 2 * reserved ? limit - reserved : limit / 2;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(usable, 1, kMostConnections));
+}
+
+/// The backend to use, or why not. Says in one line when it falls back.
+Result<bool> choose_uring(IoChoice choice) {
+  if (choice == IoChoice::epoll) return false;
+  Result<void> probe = probe_uring();
+  if (probe) return true;
+  if (choice == IoChoice::io_uring) return error("--io io_uring: " + probe.error().message);
+  log_event(LogLevel::info, "io_fallback", {{"io", "epoll"}, {"why", probe.error().message}});
+  return false;
+}
+
+}  // namespace
+
+struct Server::State {
+  explicit State(ServerOptions o) : options(std::move(o)) {}
+
+  ServerOptions options;
+  Router router;
+  std::vector<Route> routes;
+  std::optional<Error> route_error;  // the first one
+
+  std::mutex mutex;  // guards what follows: stop() may come from any thread
+  Runner* active = nullptr;
+  std::optional<std::pair<StopOptions, std::string>> early_stop;  // asked for before run()
+  bool used = false;
+
+  void keep_error(const Result<void>& added) {
+    if (!added && !route_error) route_error = added.error();
+  }
+  Result<std::vector<ListenerGroup>> open_listeners(uint32_t reactors) const;
+  Result<int> serve();
+  void publish(Runner* r);
+};
+
+/// The reactors' threads of one run, with all they refer to.
+class Reactors {
+ public:
+  Reactors(uint32_t count, const ServerOptions& options, uint32_t max_connections)
+      : control_(count),
+        session_{.limits = options.limits,
+                 .header_timeout = options.header_timeout,
+                 .body_timeout = options.body_timeout,
+                 .idle_timeout = options.idle_timeout},
+        pool_(options.offload_threads, options.offload_queue),
+        teardown_(1),
+        max_connections_(max_connections) {}
+
+  ~Reactors() {
+    if (teardown_open_) teardown_.count_down();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  Result<void> start(const ServerOptions& options, const Router& router, const std::vector<Route>& routes,
+                     std::vector<ListenerGroup>& groups, bool uring) {
+    for (uint32_t i = 0; i < control_.reactors(); ++i) {
+      ReactorSetup& setup = setups_.emplace_back(ReactorSetup{
+          .worker = {.id = i, .max_connections = max_connections_, .write_timeout = options.write_timeout},
+          .control = control_,
+          .session = session_,
+          .router = router,
+          .routes = routes,
+          .pool = pool_,
+          .server_name = options.server_name,
+          .pin = options.pin,
+          .sockets = {},
+          .started = {},
+          .teardown = teardown_});
+      for (ListenerGroup& group : groups) setup.sockets.push_back(group.take(i));
+    }
+    std::vector<std::future<Result<void>>> started;
+    for (ReactorSetup& setup : setups_) started.push_back(setup.started.get_future());
+    for (ReactorSetup& setup : setups_) {
+      threads_.emplace_back([&setup, uring] { uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup); });
+    }
+    Result<void> result;
+    for (auto& future : started) {
+      if (Result<void> one = future.get(); !one && result) result = one;
+    }
+    if (!result) control_.enter(Phase::stopped, {}, "start failed");
+    return result;
+  }
+
+  /// False when a handler still blocks a thread of the pool at the deadline.
+  bool release(Instant deadline) {
+    pool_.close();
+    if (!pool_.join_until(deadline)) return false;
+    teardown_open_ = false;
+    teardown_.count_down();
+    return true;
+  }
+
+  [[nodiscard]] StopControl& control() noexcept { return control_; }
+
+ private:
+  StopControl control_;
+  SessionOptions session_;
+  OffloadPool pool_;
+  std::latch teardown_;
+  std::deque<ReactorSetup> setups_;
+  std::vector<std::thread> threads_;
+  uint32_t max_connections_;
+  bool teardown_open_ = true;
+};
+
+Result<std::vector<ListenerGroup>> Server::State::open_listeners(uint32_t reactors) const {
+  std::vector<ListenerGroup> groups;
+  for (const std::string& text : options.listen) {
+    Result<Address> address = parse_address(text);
+    if (!address) return std::unexpected(address.error());
+    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog);
+    if (!group) return std::unexpected(group.error());
+    groups.push_back(std::move(*group));
+  }
+  return groups;
+}
+
+void Server::State::publish(Runner* r) {
+  std::lock_guard lock(mutex);
+  active = r;
+  if (active != nullptr && early_stop) active->request_stop(early_stop->first, early_stop->second);
+}
+
+Result<int> Server::State::serve() {
+  Instant began = monotonic_now();
+  if (route_error) return std::unexpected(*route_error);
+  if (options.listen.empty()) return error("no address to listen on");
+  uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
+  Result<bool> uring = choose_uring(options.io);
+  if (!uring) return std::unexpected(uring.error());
+  Signals signals;
+  raise_descriptor_limit();
+  Result<std::vector<ListenerGroup>> groups = open_listeners(reactors);
+  if (!groups) return std::unexpected(groups.error());
+
+  const char* io = *uring ? "io_uring" : "epoll";
+  uint32_t max_connections = connection_limit(options.max_connections, reactors, groups->size());
+  auto threads = std::make_unique<Reactors>(reactors, options, max_connections);
+  Runner runner(threads->control(), {.stop = options.stop, .signals = &signals, .io = io, .on_signal = {}});
+  if (Result<void> started = threads->start(options, router, routes, *groups, *uring); !started) {
+    return std::unexpected(started.error());
+  }
+  for (const ListenerGroup& group : *groups) {
+    log_event(LogLevel::info, "listening",
+              {{"address", group.text()}, {"reactors", reactors}, {"io", io}, {"max_connections", max_connections}});
+  }
+  log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began}});
+
+  publish(&runner);
+  DrainReport report = runner.run();
+  publish(nullptr);
+  Instant limit = monotonic_now() + std::max<Duration>(options.stop.deadline - std::chrono::milliseconds(report.duration_ms), 0s);
+  bool released = runner.stuck().empty() && threads->release(limit);
+  if (!released) report.exit_code = std::max(report.exit_code, 2);
+  if (!options.report.empty()) {
+    if (Result<void> written = write_report(report, options.report); !written) {
+      log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});
+    }
+  }
+  if (!released) {  // a thread is still inside a handler: nothing it may use can be freed
+    groups->clear();
+    std::fflush(nullptr);
+    ::_exit(report.exit_code);
+  }
+  return report.exit_code;
+}
+
+Server::Server(ServerOptions options) : state_(std::make_unique<State>(std::move(options))) {}
+Server::~Server() = default;
+
+Server& Server::route(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
+  state_->keep_error(state_->router.add(method, pattern, static_cast<uint32_t>(state_->routes.size())));
+  state_->routes.push_back({std::string(pattern), std::move(handler), options});
+  return *this;
+}
+
+Server& Server::any(std::string_view pattern, Handler handler, RouteOptions options) {
+  state_->keep_error(state_->router.add_any(pattern, static_cast<uint32_t>(state_->routes.size())));
+  state_->routes.push_back({std::string(pattern), std::move(handler), options});
+  return *this;
+}
+
+int Server::run() {
+  {
+    std::lock_guard lock(state_->mutex);
+    if (std::exchange(state_->used, true)) {
+      log_event(LogLevel::error, "start_failed", {{"error", "this server has been run already"}});
+      return 1;
+    }
+  }
+  try {
+    Result<int> served = state_->serve();
+    if (served) return *served;
+    log_event(LogLevel::error, "start_failed", {{"error", served.error().message}});
+  } catch (const std::system_error& failure) {
+    log_event(LogLevel::error, "start_failed", {{"error", failure.what()}});
+  }
+  return 1;
+}
+
+void Server::stop(const StopOptions& options, std::string reason) {
+  std::lock_guard lock(state_->mutex);
+  if (state_->active != nullptr) {
+    state_->active->request_stop(options, std::move(reason));
+  } else if (!state_->early_stop) {
+    state_->early_stop = {options, std::move(reason)};
+  }
+}
+
+void Server::stop() { stop(state_->options.stop); }
+
+}  // namespace lastcall

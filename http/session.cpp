@@ -1,0 +1,323 @@
+#include <exception>
+#include <utility>
+
+#include <lastcall/core/log.hpp>
+#include <lastcall/http/session.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr size_t kMaxPreparedBytes = 64 * 1024;  // answers waiting to be sent, before pipelined requests have to wait
+constexpr size_t kMaxStashBytes = 64 * 1024;     // input waiting for its turn, before reading pauses
+constexpr size_t kMaxBodyWindow = 64 * 1024;     // body a coroutine handler has not read, before reading pauses
+constexpr Duration kDrainHeaderTimeout = 5s;     // for a head that is incomplete when the stop begins
+
+constexpr uint64_t bit(Method method) noexcept { return uint64_t{1} << static_cast<unsigned>(method); }
+// What OPTIONS * answers: the methods of RFC 9110 and PATCH, that some resource may have.
+constexpr uint64_t kServerMethods = bit(Method::get) | bit(Method::head) | bit(Method::post) | bit(Method::put) |
+                                    bit(Method::delete_) | bit(Method::options) | bit(Method::patch);
+
+}  // namespace
+
+Session::Session(Environment& environment, Link& link)
+    : environment_(environment),
+      link_(link),
+      deadline_(after(link.loop().now, environment.options.header_timeout)),
+      input_(link.loop().buffers) {}
+
+void Session::on_bytes(std::string_view bytes) {
+  if (state_ == State::closing) return;
+  if (!input_.empty()) {
+    input_.append(bytes);
+    consume_stash();
+    return;
+  }
+  size_t used = consume(bytes);
+  if (used < bytes.size() && state_ != State::closing) input_.append(bytes.substr(used));
+  steer_input();
+}
+
+void Session::consume_stash() {
+  if (consuming_) return;  // the loop below us on the stack goes on by itself
+  size_t used = consume(input_.view());
+  if (state_ == State::closing || used == input_.size()) {
+    input_.release();
+  } else {
+    input_.consume(used);
+  }
+  steer_input();
+}
+
+size_t Session::consume(std::string_view bytes) {
+  consuming_ = true;
+  size_t at = 0;
+  for (size_t used = 0; step(bytes.substr(at), used); used = 0) at += used;
+  consuming_ = false;
+  more_input_ = false;  // what is left goes to the stash
+  return at;
+}
+
+/// Does the next thing that the input allows; false when it has to wait for more input, room, or the handler.
+bool Session::step(std::string_view bytes, size_t& used) {
+  switch (state_) {
+    case State::head:
+      if (bytes.empty()) return false;
+      if (link_.output().size() >= kMaxPreparedBytes) {
+        wants_room_ = true;
+        return false;
+      }
+      return take_head(bytes, used);
+    case State::body:
+      used = take_body(bytes);
+      if (state_ != State::body) return true;
+      if (body_open()) return false;
+      call(*exchange_);
+      return true;
+    case State::handling:
+      if (!body_open() || bytes.empty()) return false;
+      used = take_body(bytes);
+      return used != 0;
+    case State::discarding:
+      used = take_body(bytes);
+      if (state_ == State::discarding && body_open()) return false;
+      if (state_ == State::discarding) end_exchange();
+      return true;
+    case State::closing: return false;
+  }
+  return false;
+}
+
+bool Session::take_head(std::string_view bytes, size_t& used) {
+  bool fresh = !scanner_.started();
+  HeadScanner::Result result = scanner_.scan(bytes, environment_.options.limits);
+  using Outcome = HeadScanner::Result::Outcome;
+  if (result.outcome == Outcome::incomplete) {
+    if (fresh && scanner_.started()) {
+      deadline_ = after(loop().now, loop().draining ? kDrainHeaderTimeout : environment_.options.header_timeout);
+    }
+    return false;
+  }
+  if (result.outcome == Outcome::refused) {
+    refuse(result.refusal, CloseReason::refused);
+    return true;
+  }
+  used = result.length;
+  more_input_ = bytes.size() > used;
+  scanner_.reset();
+  exchange_ = &environment_.acquire();
+  exchange_->session = this;
+  exchange_->began = loop().now;
+  begin(*exchange_, bytes.substr(0, used));
+  return true;
+}
+
+void Session::begin(Exchange& exchange, std::string_view head_bytes) {
+  RequestHead& head = exchange.head;
+  if (Refusal refusal = environment_.parser.parse(head_bytes, environment_.options.limits, head)) {
+    refuse(refusal, CloseReason::refused);
+    return;
+  }
+  if (head.method == Method::connect) {
+    refuse({501, "CONNECT is not implemented"}, CloseReason::refused);
+    return;
+  }
+  keep_alive_ = head.keep_alive;
+  route(exchange, head_bytes);
+}
+
+void Session::route(Exchange& exchange, std::string_view head_bytes) {
+  RequestHead& head = exchange.head;
+  if (exchange.scratch.capacity() < head.path.size()) exchange.scratch.reserve(head.path.size());
+  Router::Match match;
+  if (head.form == RequestHead::Form::asterisk) {
+    match = {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true};
+  } else {
+    match = environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
+  }
+  bool found = match.outcome == Router::Outcome::found && !match.automatic_options;
+  exchange.route = found ? &environment_.routes[match.route] : nullptr;
+  uint64_t max_body_bytes = environment_.options.limits.max_body_bytes;
+  if (found) max_body_bytes = exchange.route->options.max_body_bytes.value_or(max_body_bytes);
+  exchange.decoder.set_max_body_bytes(max_body_bytes);
+  if (head.has_length && head.content_length > max_body_bytes) {
+    refuse({413, "the body is larger than this resource takes"}, CloseReason::refused);
+    return;
+  }
+  if (head.chunked) {
+    exchange.decoder.start_chunked(environment_.options.limits);
+  } else {
+    exchange.decoder.start_length(head.content_length);
+    if (head.content_length == 0) static_cast<void>(exchange.decoder.next({}));
+  }
+  continue_owed_ = head.expect_continue && !exchange.decoder.complete();
+  if (!found) {
+    state_ = State::handling;
+    answer_no_route(exchange, match);
+  } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
+    keep_head(exchange, head_bytes);
+    start_task(exchange);
+  } else if (exchange.decoder.complete()) {
+    call(exchange);
+  } else {
+    keep_head(exchange, head_bytes);
+    state_ = State::body;
+    deadline_ = after(loop().now, environment_.options.body_timeout);
+    if (!more_input_) send_continue(exchange);
+  }
+}
+
+/// The head's bytes are lent; who needs them later has them copied, and the views moved over.
+void Session::keep_head(Exchange& exchange, std::string_view head_bytes) {
+  exchange.storage.append(head_bytes);
+  const char* kept = exchange.storage.data();
+  exchange.head.rebase(head_bytes.data(), head_bytes.size(), kept);
+  for (uint32_t i = 0; i < exchange.params.size; ++i) {
+    std::string_view& value = exchange.params.params[i].value;
+    if (value.data() >= head_bytes.data() && value.data() <= head_bytes.data() + head_bytes.size()) {
+      value = {kept + (value.data() - head_bytes.data()), value.size()};
+    }
+  }
+}
+
+size_t Session::take_body(std::string_view bytes) {
+  Exchange& exchange = *exchange_;
+  using Outcome = BodyDecoder::Step::Outcome;
+  BodyDecoder::Step step{};
+  step.outcome = Outcome::data;
+  size_t at = 0;
+  while (step.outcome == Outcome::data) {
+    step = exchange.decoder.next(bytes.substr(at));
+    at += step.consumed;
+    if (step.outcome == Outcome::data && state_ != State::discarding) exchange.body.append(step.data);
+  }
+  if (step.outcome == Outcome::refused) {
+    refuse_body(step.refusal);
+    return at;
+  }
+  if (at == 0) return 0;
+  continue_owed_ = false;
+  more_input_ = at < bytes.size();
+  deadline_ = state_ == State::handling ? kNever : after(loop().now, environment_.options.body_timeout);
+  if (exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete())) {
+    std::exchange(exchange.reader, nullptr)->resume();
+  }
+  return at;
+}
+
+void Session::refuse_body(Refusal refusal) {
+  if (state_ == State::discarding) {  // answered already; more is not worth reading
+    close(CloseWish::linger, CloseReason::finished);
+  } else if (exchange_->response.head_sent_) {
+    close(CloseWish::cut, CloseReason::failed);
+  } else {
+    refuse(refusal, CloseReason::refused);
+  }
+}
+
+void Session::call(Exchange& exchange) {
+  state_ = State::handling;
+  const Route& route = *exchange.route;
+  std::atomic<const char*>& running = loop().counters.route;
+  running.store(route.pattern.c_str(), std::memory_order_relaxed);
+  try {
+    std::get<SyncHandler>(route.handler.function)(exchange.request, exchange.response);
+    running.store(nullptr, std::memory_order_relaxed);
+    finish(exchange);
+  } catch (const std::exception& error) {
+    running.store(nullptr, std::memory_order_relaxed);
+    fail(exchange, error.what());
+  } catch (...) {
+    running.store(nullptr, std::memory_order_relaxed);
+    fail(exchange, "not a std::exception");
+  }
+}
+
+void Session::start_task(Exchange& exchange) {
+  state_ = State::handling;
+  deadline_ = kNever;
+  try {
+    exchange.task = std::get<TaskHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
+  } catch (const std::exception& error) {  // only the making of the coroutine: out of memory
+    fail(exchange, error.what());
+    return;
+  }
+  exchange.task.start(exchange.context);
+}
+
+void Session::task_ended(Exchange& exchange) {
+  std::exception_ptr error = exchange.task.error();
+  exchange.task = {};
+  if (!error) {
+    finish(exchange);
+  } else {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+      fail(exchange, exception.what());
+    } catch (...) {
+      fail(exchange, "not a std::exception");
+    }
+  }
+  consume_stash();
+  link_.touch();
+}
+
+void Session::body_wanted(Exchange& exchange) {
+  if (continue_owed_) send_continue(exchange);
+  deadline_ = after(loop().now, environment_.options.body_timeout);
+  link_.touch();
+}
+
+void Session::steer_input() noexcept {
+  bool full = input_.size() >= kMaxStashBytes;
+  if (state_ == State::handling && body_open() && exchange_->body.size() >= kMaxBodyWindow) full = true;
+  if (full == link_.input_paused()) return;
+  link_.pause_input(full);
+  link_.touch();
+}
+
+void Session::use_room() {
+  wants_room_ = false;
+  if (exchange_ != nullptr && exchange_->writer != nullptr) {
+    std::exchange(exchange_->writer, nullptr)->resume();
+    return;
+  }
+  consume_stash();
+}
+
+void Session::on_end_of_stream() {
+  peer_ended_ = true;
+  keep_alive_ = false;
+  switch (state_) {
+    case State::head:
+      if (wants_room_) return;  // requests are waiting for room: they are answered, then the connection ends
+      if (scanner_.started()) close(CloseWish::direct, CloseReason::peer_closed);
+      return;
+    case State::body:
+    case State::discarding: close(CloseWish::direct, CloseReason::peer_closed); return;
+    case State::handling:
+      if (!body_open()) return;  // the request is complete: a client that only ended its side gets its answer
+      close(CloseWish::cut, CloseReason::peer_closed);
+      return;
+    case State::closing: return;
+  }
+}
+
+void Session::on_deadline() {
+  if (deadline_ > loop().now) return;
+  if (state_ == State::head) {
+    refuse({408, "the request head did not come in time"}, CloseReason::timed_out);
+  } else if (body_open() && !exchange_->response.head_sent_ && state_ != State::discarding) {
+    refuse({408, "the request body did not come in time"}, CloseReason::timed_out);
+  } else {
+    close(CloseWish::cut, CloseReason::timed_out);
+  }
+}
+
+void Session::on_drain() {
+  if (state_ != State::head || !scanner_.started()) return;
+  Instant limit = loop().now + kDrainHeaderTimeout;
+  if (limit < deadline_) deadline_ = limit;
+}
+
+}  // namespace lastcall

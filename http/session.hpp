@@ -1,0 +1,105 @@
+#pragma once
+
+#include <string_view>
+
+#include <lastcall/http/exchange.hpp>
+#include <lastcall/http/head_scanner.hpp>
+#include <lastcall/net/protocol.hpp>
+
+namespace lastcall {
+
+/// HTTP/1.x on one connection, without I/O: bytes in, bytes out, one exchange at a time, pipelined requests in order.
+/// Models net's Protocol. What an idle connection needs is here; the rest is in the Exchange.
+class Session {
+ public:
+  using Environment = SessionEnvironment;
+
+  Session(Environment& environment, Link& link);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // The connection's calls.
+  void on_bytes(std::string_view bytes);
+  void on_end_of_stream();
+  void on_output_room() {
+    if (wants_room_) use_room();
+  }
+  [[nodiscard]] bool active() const noexcept { return state_ != State::head || scanner_.started(); }
+  [[nodiscard]] CloseWish close_wish() const noexcept { return wish_; }
+  [[nodiscard]] CloseReason close_reason() const noexcept { return reason_; }
+  [[nodiscard]] Instant deadline() const noexcept { return deadline_; }
+  void on_deadline();
+  void on_drain();
+  void on_force();
+  void refuse_overload();
+  void describe(AbortedExchange& aborted) const;
+  void on_close();
+
+  // The exchange's calls, for the handler's awaits.
+  void body_wanted(Exchange& exchange);      ///< a read() waits
+  void body_taken() { steer_input(); }       ///< a read() made room
+  [[nodiscard]] bool write_piece(Exchange& exchange, std::string_view bytes);  ///< false: wait for room
+  void room_wanted() noexcept { wants_room_ = true; }
+  void task_ended(Exchange& exchange);
+  [[nodiscard]] int fd() const noexcept { return link_.fd(); }
+
+ private:
+  enum class State : uint8_t {
+    head,        ///< between requests, or inside a head
+    body,        ///< collecting the body for a synchronous handler
+    handling,    ///< a coroutine handler is at work; it may be reading the body
+    discarding,  ///< answered; what is left of the body is read and dropped
+    closing,     ///< no more input is looked at
+  };
+
+  // session.cpp: input
+  [[nodiscard]] size_t consume(std::string_view bytes);
+  [[nodiscard]] bool step(std::string_view bytes, size_t& used);
+  void consume_stash();
+  [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
+  void begin(Exchange& exchange, std::string_view head_bytes);
+  void route(Exchange& exchange, std::string_view head_bytes);
+  void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
+  [[nodiscard]] size_t take_body(std::string_view bytes);
+  void refuse_body(Refusal refusal);
+  void keep_head(Exchange& exchange, std::string_view head_bytes);
+  void call(Exchange& exchange);
+  void start_task(Exchange& exchange);
+  void steer_input() noexcept;
+  void use_room();
+  [[nodiscard]] bool body_open() const noexcept { return exchange_ != nullptr && !exchange_->decoder.complete(); }
+
+  // session_output.cpp: answers and endings
+  void answer_no_route(Exchange& exchange, const Router::Match& match);
+  void answer_plain(Exchange& exchange, uint16_t status, std::string_view text);
+  void fail(Exchange& exchange, std::string_view what);
+  void send_continue(Exchange& exchange);
+  void write_head(Exchange& exchange, ResponseHead::Framing framing, uint64_t length);
+  void finish(Exchange& exchange);
+  void end_exchange();
+  void fail_length(Exchange& exchange);
+  void refuse(Refusal refusal, CloseReason reason);
+  void write_refusal(uint16_t status, std::string_view what, std::string_view fields);
+  void close(CloseWish wish, CloseReason reason);
+  [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
+  /// Bytes behind the request at hand have arrived.
+  [[nodiscard]] bool input_waiting() const noexcept { return consuming_ ? more_input_ : !input_.empty(); }
+
+  Environment& environment_;
+  Link& link_;
+  Exchange* exchange_ = nullptr;
+  Instant deadline_;
+  Buffer input_;  // bytes that could not be used yet
+  HeadScanner scanner_;
+  State state_ = State::head;
+  CloseWish wish_ = CloseWish::none;
+  CloseReason reason_ = CloseReason::finished;
+  bool consuming_ = false;       // consume() is on the stack
+  bool keep_alive_ = true;       // of the exchange at hand
+  bool more_input_ = false;      // while consuming: there are bytes behind the request at hand
+  bool wants_room_ = false;      // on_output_room() has something to do
+  bool peer_ended_ = false;
+  bool continue_owed_ = false;   // Expect: 100-continue, not yet answered
+};
+
+}  // namespace lastcall

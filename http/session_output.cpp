@@ -1,0 +1,242 @@
+#include <charconv>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <lastcall/core/log.hpp>
+#include <lastcall/http/session.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr uint64_t kMaxDiscardBytes = 256 * 1024;  // of an unread body, to keep a connection alive
+constexpr size_t kMaxPreparedBytes = 64 * 1024;    // a writer waits while this much is waiting to be sent
+
+bool may_have_body(Method method, uint16_t status) noexcept {
+  return method != Method::head && status != 204 && status != 304;
+}
+
+}  // namespace
+
+void Session::answer_no_route(Exchange& exchange, const Router::Match& match) {
+  if (match.automatic_options) {
+    exchange.response.status(204).header("Allow", format_allow(match.allowed));
+    finish(exchange);
+  } else if (match.outcome == Router::Outcome::method_not_allowed) {
+    exchange.response.header("Allow", format_allow(match.allowed));
+    answer_plain(exchange, 405, "405 Method Not Allowed\n");
+  } else {
+    answer_plain(exchange, 404, "404 Not Found\n");
+  }
+}
+
+void Session::answer_plain(Exchange& exchange, uint16_t status, std::string_view text) {
+  exchange.response.status(status);
+  exchange.response.text(text);
+  finish(exchange);
+}
+
+void Session::fail(Exchange& exchange, std::string_view what) {
+  log_event(LogLevel::error, "handler_failed", {{"route", exchange.route->pattern}, {"what", what}});
+  if (exchange.response.head_sent_) {
+    close(CloseWish::cut, CloseReason::failed);
+    return;
+  }
+  exchange.response.reset();
+  answer_plain(exchange, 500, "500 Internal Server Error\n");
+}
+
+void Session::send_continue(Exchange& exchange) {
+  if (!continue_owed_) return;
+  continue_owed_ = false;
+  if (exchange.response.head_sent_) return;
+  link_.output().append("HTTP/1.1 100 Continue\r\n\r\n");
+  link_.touch();
+}
+
+void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint64_t length) {
+  Response& response = exchange.response;
+  bool http_1_0 = exchange.head.version_minor == 0;
+  // A body we will not wait for cannot be followed by another request.
+  if (continue_owed_) keep_alive_ = false;
+  if (body_open() && !exchange.head.chunked && exchange.head.content_length > kMaxDiscardBytes &&
+      !exchange.task) {
+    keep_alive_ = false;
+  }
+  if (response.close_) keep_alive_ = false;
+  // While stopping, requests that are already here are answered; the last of them says close.
+  if (loop().draining && !input_waiting()) keep_alive_ = false;
+  using Persistence = ResponseHead::Persistence;
+  environment_.head_writer.set_time(loop().wall);
+  environment_.head_writer.write(
+      {.status = response.status_,
+       .framing = framing,
+       .persistence = !keep_alive_ ? Persistence::close : http_1_0 ? Persistence::keep_alive : Persistence::implied,
+       .omit_date = response.has_date_,
+       .omit_server = response.has_server_,
+       .length = length,
+       .fields = response.fields_.view()},
+      link_.output());
+  response.head_sent_ = true;
+}
+
+/// The handler has ended: completes its answer.
+void Session::finish(Exchange& exchange) {
+  Response& response = exchange.response;
+  using Framing = ResponseHead::Framing;
+  if (!response.head_sent_) {
+    bool body_allowed = may_have_body(Method::get, response.status_);
+    uint64_t length = response.has_length_ && response.body_.empty() ? response.length_ : response.body_.size();
+    bool with_body = may_have_body(exchange.head.method, response.status_);
+    if (with_body && length != response.body_.size()) {  // announced a length and wrote nothing
+      fail_length(exchange);
+      return;
+    }
+    write_head(exchange, body_allowed ? Framing::length : Framing::none, length);
+    if (with_body) link_.output().append(response.body_.view());
+  } else if (response.chunked_) {
+    link_.output().append("0\r\n\r\n");
+  } else if (response.has_length_ && response.written_ != response.length_) {
+    fail_length(exchange);
+    return;
+  }
+  link_.touch();
+  if (exchange.decoder.complete()) {
+    end_exchange();
+  } else if (keep_alive_) {
+    state_ = State::discarding;
+    exchange.body.clear();
+    exchange.decoder.set_max_body_bytes(exchange.decoder.received() + kMaxDiscardBytes);
+    deadline_ = after(loop().now, environment_.options.body_timeout);
+  } else {
+    close(CloseWish::linger, CloseReason::finished);
+  }
+}
+
+void Session::fail_length(Exchange& exchange) {
+  log_event(LogLevel::error, "handler_failed",
+            {{"route", exchange.route->pattern}, {"what", "the body is shorter than its announced length"}});
+  close(CloseWish::cut, CloseReason::failed);
+}
+
+/// Request and answer are complete: on to the next request, or to the end.
+void Session::end_exchange() {
+  Exchange& exchange = *std::exchange(exchange_, nullptr);
+  bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
+  environment_.release(exchange);
+  state_ = State::head;
+  deadline_ = after(loop().now, environment_.options.idle_timeout);
+  if (keep_alive_ && !(loop().draining && !input_waiting())) return;
+  bool clean = asked && !input_waiting();
+  close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
+}
+
+bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
+  Response& response = exchange.response;
+  using Framing = ResponseHead::Framing;
+  bool with_body = may_have_body(exchange.head.method, response.status_);
+  if (!response.head_sent_) {
+    bool chunked = !response.has_length_ && exchange.head.version_minor >= 1 &&
+                   may_have_body(Method::get, response.status_);
+    response.chunked_ = chunked && with_body;
+    Framing framing = response.has_length_ ? Framing::length : chunked ? Framing::chunked : Framing::none;
+    // Without a length or chunks the body lasts until the connection ends.
+    if (framing == Framing::none && with_body) response.close_ = true;
+    write_head(exchange, framing, response.length_);
+  }
+  response.written_ += bytes.size();
+  if (response.has_length_ && response.written_ > response.length_) {
+    throw std::length_error("more body than the announced content length");
+  }
+  link_.touch();
+  if (!with_body || bytes.empty()) return true;
+  Buffer& out = link_.output();
+  if (response.chunked_) {
+    char line[18];
+    char* end = std::to_chars(line, line + 16, bytes.size(), 16).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    out.append({line, static_cast<size_t>(end - line)});
+    out.append(bytes);
+    out.append("\r\n");
+  } else {
+    out.append(bytes);
+  }
+  return out.size() < kMaxPreparedBytes;
+}
+
+/// An error that ends the connection: answered if nothing of an answer is out, with close.
+void Session::refuse(Refusal refusal, CloseReason reason) {
+  log_event(LogLevel::debug, "request_refused", {{"status", refusal.status}, {"what", refusal.what}});
+  std::string text = std::to_string(refusal.status);
+  text.append(" ").append(reason_phrase(refusal.status)).append(": ").append(refusal.what).append("\n");
+  write_refusal(refusal.status, text, "");
+  close(CloseWish::linger, reason);
+}
+
+void Session::write_refusal(uint16_t status, std::string_view text, std::string_view fields) {
+  std::string lines(fields);
+  lines.append("Content-Type: text/plain\r\n");
+  environment_.head_writer.set_time(loop().wall);
+  environment_.head_writer.write({.status = status,
+                                  .framing = ResponseHead::Framing::length,
+                                  .persistence = ResponseHead::Persistence::close,
+                                  .length = text.size(),
+                                  .fields = lines},
+                                 link_.output());
+  bool head_only = exchange_ != nullptr && exchange_->head.method == Method::head;
+  if (!head_only) link_.output().append(text);
+}
+
+void Session::close(CloseWish wish, CloseReason reason) {
+  state_ = State::closing;
+  wish_ = wish;
+  reason_ = reason;
+  deadline_ = kNever;
+  wants_room_ = false;
+  link_.pause_input(false);
+  link_.touch();
+  if (exchange_ != nullptr) environment_.abandon(*std::exchange(exchange_, nullptr));
+}
+
+void Session::refuse_overload() {
+  write_refusal(503, "503 Service Unavailable: too many connections\n", "Retry-After: 1\r\n");
+  close(CloseWish::linger, CloseReason::overloaded);
+}
+
+void Session::on_force() {
+  bool answered = exchange_ != nullptr && exchange_->response.head_sent_ && state_ != State::discarding;
+  if (state_ == State::closing) return;  // its last answer is on the way out
+  if (answered) {
+    close(CloseWish::cut, CloseReason::forced);
+    return;
+  }
+  bool owed = exchange_ != nullptr ? state_ != State::discarding : scanner_.started();
+  if (owed) write_refusal(503, "503 Service Unavailable: the server is stopping\n", "Retry-After: 1\r\n");
+  close(CloseWish::linger, CloseReason::forced);
+}
+
+void Session::describe(AbortedExchange& aborted) const {
+  switch (state_) {
+    case State::head: aborted.state = scanner_.started() ? "head" : "writing"; break;
+    case State::body: aborted.state = "body"; break;
+    case State::handling: aborted.state = exchange_->response.head_sent_ ? "writing" : "handling"; break;
+    case State::discarding:
+    case State::closing: aborted.state = "writing"; break;
+  }
+  if (exchange_ == nullptr) {
+    if (aborted.state == "head") {
+      aborted.age_ms = to_ms(link_.loop().now - (deadline_ - environment_.options.header_timeout));
+    }
+    return;
+  }
+  aborted.method = to_string(exchange_->head.method);
+  aborted.target = exchange_->head.target;
+  aborted.age_ms = to_ms(link_.loop().now - exchange_->began);
+}
+
+void Session::on_close() {
+  if (exchange_ != nullptr) environment_.abandon(*std::exchange(exchange_, nullptr));
+}
+
+}  // namespace lastcall

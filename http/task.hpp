@@ -1,0 +1,282 @@
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <expected>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/net/link.hpp>
+#include <lastcall/net/offload_pool.hpp>
+
+namespace lastcall {
+
+struct Exchange;
+
+/// What the coroutines of one exchange share: the reactor they run on, what they wait for, whether to give up. One
+/// chain of tasks waits for one thing at a time. Owner thread only.
+class TaskContext {
+ public:
+  /// `finished(context)` is called when the outermost task has ended and control is back outside of it.
+  TaskContext(Exchange& exchange, Loop& loop, OffloadPool& pool, void (*finished)(TaskContext&)) noexcept
+      : exchange_(exchange), loop_(loop), pool_(pool), finished_(finished) {}
+  TaskContext(const TaskContext&) = delete;
+  TaskContext& operator=(const TaskContext&) = delete;
+
+  /// Something a coroutine waits for that can be given up: cancel is called at most once, and resumes it.
+  struct Waiter {
+    void (*cancel)(Waiter&) = nullptr;
+  };
+
+  [[nodiscard]] Exchange& exchange() noexcept { return exchange_; }
+  [[nodiscard]] Loop& loop() noexcept { return loop_; }
+  [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
+  /// The peer is gone or the stop has run out of time: nobody waits for the answer.
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
+
+  /// Runs a coroutine of this context until it waits again. Every resumption goes through here.
+  void resume(std::coroutine_handle<> coroutine) {
+    waiter_ = nullptr;
+    coroutine.resume();
+    if (done_) finished_(*this);
+  }
+
+  void wait_for(Waiter& waiter) noexcept { waiter_ = &waiter; }
+
+  /// Cuts short what is waited for now (but not work on another thread); later waits are as long as they are.
+  void cancel() {
+    cancelled_ = true;
+    Waiter* waiter = std::exchange(waiter_, nullptr);
+    if (waiter != nullptr) waiter->cancel(*waiter);
+  }
+
+  void outermost_done() noexcept { done_ = true; }
+  void reset() noexcept {
+    waiter_ = nullptr;
+    cancelled_ = done_ = false;
+  }
+
+ private:
+  Exchange& exchange_;
+  Loop& loop_;
+  OffloadPool& pool_;
+  void (*finished_)(TaskContext&);
+  Waiter* waiter_ = nullptr;
+  bool cancelled_ = false;
+  bool done_ = false;
+};
+
+template <class T>
+class Task;
+
+namespace detail {
+
+struct TaskPromiseBase {
+  TaskContext* context = nullptr;
+  std::coroutine_handle<> continuation;  // none: the outermost task
+  std::exception_ptr error;
+
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  struct Final {
+    bool await_ready() noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
+      TaskPromiseBase& promise = ended.promise();
+      if (promise.continuation) return promise.continuation;
+      promise.context->outermost_done();
+      return std::noop_coroutine();
+    }
+    void await_resume() noexcept {}
+  };
+  Final final_suspend() noexcept { return {}; }
+  void unhandled_exception() noexcept { error = std::current_exception(); }
+};
+
+template <class T>
+struct TaskPromise : TaskPromiseBase {
+  std::optional<T> value;
+  Task<T> get_return_object() noexcept;
+  template <class U>
+  void return_value(U&& result) {
+    value.emplace(std::forward<U>(result));
+  }
+  T take() { return std::move(*value); }
+};
+
+template <>
+struct TaskPromise<void> : TaskPromiseBase {
+  Task<void> get_return_object() noexcept;
+  void return_void() noexcept {}
+  void take() noexcept {}
+};
+
+}  // namespace detail
+
+/// A coroutine of a handler: starts when awaited (or when the server runs it), resumes on its reactor's thread, ends
+/// with a T or an exception, which the awaiting coroutine receives. Move-only. One that waits for the worker pool must
+/// not be destroyed.
+template <class T = void>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = detail::TaskPromise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Task() = default;
+  explicit Task(Handle handle) noexcept : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Task& operator=(Task&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
+
+  struct Awaiter {
+    Handle child;
+    bool await_ready() noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      child.promise().context = parent.promise().context;
+      child.promise().continuation = parent;
+      return child;
+    }
+    T await_resume() {
+      if (child.promise().error) std::rethrow_exception(child.promise().error);
+      return child.promise().take();
+    }
+  };
+  Awaiter operator co_await() && noexcept { return {handle_}; }
+
+  /// For the server: runs it as the outermost task of a context.
+  void start(TaskContext& context) {
+    handle_.promise().context = &context;
+    context.resume(handle_);
+  }
+  /// For the server, once it has ended: what it threw, if anything.
+  [[nodiscard]] std::exception_ptr error() const noexcept { return handle_.promise().error; }
+
+ private:
+  Handle handle_;
+};
+
+template <class T>
+Task<T> detail::TaskPromise<T>::get_return_object() noexcept {
+  return Task<T>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
+}
+inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
+  return Task<void>(std::coroutine_handle<TaskPromise<void>>::from_promise(*this));
+}
+
+/// `co_await sleep_for(250ms)`: waits on a timer of the reactor, no thread. True after the whole time, false when it was
+/// cut short because the client is gone or the stop ran out of time.
+class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
+ public:
+  explicit SleepFor(Duration duration) noexcept
+      : TaskTimer([](TaskTimer& timer) { static_cast<SleepFor&>(timer).finish(true); }), duration_(duration) {
+    Waiter::cancel = [](Waiter& waiter) {
+      auto& sleep = static_cast<SleepFor&>(waiter);
+      sleep.context_->loop().timers.cancel(sleep);
+      sleep.finish(false);
+    };
+  }
+
+  SleepFor(const SleepFor&) = delete;
+  SleepFor& operator=(const SleepFor&) = delete;
+  ~SleepFor() {
+    if (armed()) context_->loop().timers.cancel(*this);
+  }
+
+  bool await_ready() noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    context_ = coroutine.promise().context;
+    coroutine_ = coroutine;
+    context_->wait_for(*this);
+    context_->loop().timers.arm(*this, after(context_->loop().now, duration_));
+  }
+  bool await_resume() noexcept { return whole_; }
+
+ private:
+  void finish(bool whole) {
+    whole_ = whole;
+    context_->resume(coroutine_);
+  }
+
+  Duration duration_;
+  TaskContext* context_ = nullptr;
+  std::coroutine_handle<> coroutine_;
+  bool whole_ = false;
+};
+
+inline SleepFor sleep_for(Duration duration) noexcept { return SleepFor(duration); }
+
+/// The worker pool's queue was full, or the server is past its stop: nothing ran. Answer 503 with Retry-After.
+struct OffloadRejected {};
+
+/// `co_await offload([&] { return db.find(id); })`: runs a blocking function on a thread of the worker pool and resumes
+/// on the reactor with std::expected<its result, OffloadRejected>. What it throws is thrown here. A function that runs
+/// cannot be cancelled; what it refers to stays alive until it has returned.
+template <class F>
+class [[nodiscard]] Offload {
+ public:
+  using Value = std::invoke_result_t<F&>;
+
+  explicit Offload(F function) : function_(std::move(function)) {}
+
+  bool await_ready() noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    context_ = coroutine.promise().context;
+    if (context_->cancelled()) return false;
+    coroutine_ = coroutine;
+    // From the moment of submission on another thread may be in run(); this object lives in the waiting coroutine.
+    accepted_ = true;
+    if (context_->pool().try_submit([this] { run(); })) return true;
+    accepted_ = false;
+    return false;
+  }
+  std::expected<Value, OffloadRejected> await_resume() {
+    if (!accepted_) return std::unexpected(OffloadRejected{});
+    if (error_) std::rethrow_exception(error_);
+    if constexpr (std::is_void_v<Value>) {
+      return {};
+    } else {
+      return std::move(*value_);
+    }
+  }
+
+ private:
+  void run() {
+    try {
+      if constexpr (std::is_void_v<Value>) {
+        function_();
+      } else {
+        value_.emplace(function_());
+      }
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    context_->loop().mailbox.post([this] { context_->resume(coroutine_); });
+  }
+
+  using Storage = std::conditional_t<std::is_void_v<Value>, std::monostate, Value>;
+  F function_;
+  TaskContext* context_ = nullptr;
+  std::coroutine_handle<> coroutine_;
+  std::optional<Storage> value_;
+  std::exception_ptr error_;
+  bool accepted_ = false;
+};
+
+template <class F>
+Offload<F> offload(F function) {
+  return Offload<F>(std::move(function));
+}
+
+}  // namespace lastcall

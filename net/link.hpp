@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include <lastcall/core/buffer.hpp>
+#include <lastcall/core/mailbox.hpp>
+#include <lastcall/core/time.hpp>
+#include <lastcall/core/timer_wheel.hpp>
+#include <lastcall/net/close_reason.hpp>
+#include <lastcall/shutdown/control.hpp>
+
+namespace lastcall {
+
+class Link;
+
+/// What a reactor lends to the protocols on it, whichever its backend. Owner thread only, but for the mailbox.
+struct Loop {
+  TimerWheel& timers;
+  Mailbox& mailbox;
+  BufferPool& buffers;
+  ReactorCounters& counters;
+  Instant now{};            ///< of this turn
+  Duration wall{};          ///< since 1970 UTC, refreshed at least once a second of traffic
+  bool draining = false;    ///< answers say Connection: close from here on
+  Link* dirty = nullptr;    ///< connections to look at before the next wait
+};
+
+/// Timers in a reactor's wheel: whose they are.
+enum class TimerKind : uint16_t { connection, listener, task };
+
+/// A timer of a waiting coroutine: fires a plain function on the reactor's thread.
+struct TaskTimer : Timer {
+  explicit TaskTimer(void (*f)(TaskTimer&)) : fire(f) { kind = static_cast<uint16_t>(TimerKind::task); }
+  void (*fire)(TaskTimer&);
+};
+
+/// What a protocol sees of its connection: where its output goes and how to ask for attention. No I/O happens inside
+/// these calls; the worker acts on them at the end of the turn.
+class Link {
+ public:
+  Link(Loop& loop) : loop_(&loop), prepared_(loop.buffers) {}  // NOLINT: converts on purpose
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  [[nodiscard]] Loop& loop() noexcept { return *loop_; }
+  /// Bytes to send next; append, then touch().
+  [[nodiscard]] Buffer& output() noexcept { return prepared_; }
+  /// Asks the worker to look at this connection before it sleeps: output, pauses, closing.
+  void touch() noexcept {
+    if (dirty_) return;
+    dirty_ = true;
+    next_dirty_ = loop_->dirty;
+    loop_->dirty = this;
+  }
+  /// Reading stops (advisory: what was on its way still comes) or goes on, after touch().
+  void pause_input(bool pause) noexcept { input_paused_ = pause; }
+  [[nodiscard]] bool input_paused() const noexcept { return input_paused_; }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  /// Bytes that were handed to the kernel in this connection's life.
+  [[nodiscard]] uint64_t bytes_sent() const noexcept { return bytes_sent_; }
+
+ protected:
+  ~Link() = default;
+
+  Loop* loop_;
+  Link* next_dirty_ = nullptr;
+  Buffer prepared_;
+  uint64_t bytes_sent_ = 0;
+  int fd_ = -1;
+  bool dirty_ = false;
+  bool input_paused_ = false;
+};
+
+/// How a protocol wants its connection to end, once its output is out.
+enum class CloseWish : uint8_t {
+  none,    ///< stay open
+  direct,  ///< nothing more can come: close at once
+  linger,  ///< more input may be on its way: end our side, read to the peer's end, then close
+  cut,     ///< now, whatever is unsent
+};
+
+}  // namespace lastcall

@@ -1,0 +1,201 @@
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/net/listener.hpp>
+#include <lastcall/net/socket.hpp>
+
+namespace lastcall {
+namespace {
+
+std::string listening_on(const Address& address) {
+  return "listen " + address.text;
+}
+
+/// The failed bind(2) or listen(2) of an address, with the holder where there is one.
+std::unexpected<Error> cannot_listen(const Address& address, int code, const std::string& holder) {
+  auto failure = system_error(listening_on(address), code);
+  if (code == EADDRINUSE && !holder.empty())
+    return std::unexpected(Error{failure.error().message + ": held by " + holder, code});
+  return failure;
+}
+
+std::unexpected<Error> prefixed(const Address& address, const Error& cause) {
+  return std::unexpected(Error{listening_on(address) + ": " + cause.message, cause.code});
+}
+
+Result<Fd> make_tcp_socket(const SocketAddress& at, bool dual_stack) {
+  auto fd = make_stream_socket(at.storage.ss_family);
+  if (!fd) return fd;
+  auto done = set_reuse_address(fd->get());
+  if (done && at.storage.ss_family == AF_INET6) done = set_v6_only(fd->get(), !dual_stack);
+  if (done) done = set_no_delay(fd->get());
+  if (!done) return std::unexpected(std::move(done.error()));
+  return fd;
+}
+
+/// 0, or errno.
+int bind_and_listen(int fd, const SocketAddress& at, int backlog) {
+  if (::bind(fd, at.get(), at.length) != 0) return errno;
+  return ::listen(fd, backlog) == 0 ? 0 : errno;
+}
+
+SocketAddress any_ipv4(uint16_t port) {
+  SocketAddress at;
+  auto& inet = *reinterpret_cast<sockaddr_in*>(&at.storage);
+  inet.sin_family = AF_INET;
+  inet.sin_port = htons(port);
+  at.length = sizeof inet;
+  return at;
+}
+
+/// Removes a socket file that nobody listens on any more; leaves everything else and says what it is.
+Result<void> remove_stale_file(const Address& address, const SocketAddress& at) {
+  const char* path = reinterpret_cast<const sockaddr_un*>(at.get())->sun_path;
+  struct stat before {};
+  if (::lstat(path, &before) != 0) return {};  // nothing there, or bind(2) will say what is wrong
+  if (!S_ISSOCK(before.st_mode))
+    return error(listening_on(address) + ": the file exists and is not a socket");
+
+  // Not blocking: a living socket whose queue is full answers EAGAIN then, instead of keeping us waiting.
+  Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return system_error(listening_on(address), errno);
+  if (::connect(probe.get(), at.get(), at.length) == 0) {
+    ucred holder{};
+    socklen_t length = sizeof holder;
+    bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &holder, &length) == 0 && holder.pid > 0;
+    return cannot_listen(address, EADDRINUSE, known ? describe_process(holder.pid) : "");
+  }
+  if (errno == ENOENT) return {};
+  if (errno != ECONNREFUSED) return cannot_listen(address, EADDRINUSE, "");
+
+  struct stat now {};  // another server may have replaced it meanwhile
+  bool same = ::lstat(path, &now) == 0 && now.st_dev == before.st_dev && now.st_ino == before.st_ino;
+  if (same && ::unlink(path) != 0)
+    return system_error(listening_on(address) + ": remove stale socket", errno);
+  return {};
+}
+
+Result<void> check_inherited(const Address& address) {
+  auto type = socket_option(address.fd, SO_TYPE);
+  if (!type && type.error().code == EBADF)
+    return error(listening_on(address) + ": no such descriptor was inherited");
+  if (!type && type.error().code == ENOTSOCK) return error(listening_on(address) + ": is not a socket");
+  if (!type) return prefixed(address, type.error());
+  if (*type != SOCK_STREAM) return error(listening_on(address) + ": is not a stream socket");
+  auto listening = socket_option(address.fd, SO_ACCEPTCONN);
+  if (!listening) return prefixed(address, listening.error());
+  if (*listening == 0) return error(listening_on(address) + ": the socket is not listening");
+  return {};
+}
+
+}  // namespace
+
+SocketFile::SocketFile(std::string path) : path_(std::move(path)) {
+  struct stat made {};
+  if (::lstat(path_.c_str(), &made) != 0) path_.clear();
+  device_ = made.st_dev;
+  inode_ = made.st_ino;
+}
+
+SocketFile::~SocketFile() {
+  struct stat now {};
+  if (path_.empty() || ::lstat(path_.c_str(), &now) != 0) return;
+  if (now.st_dev == device_ && now.st_ino == inode_) ::unlink(path_.c_str());
+}
+
+Result<ListenerGroup> ListenerGroup::open(const Address& address, uint32_t reactors, int backlog) {
+  LASTCALL_CHECK(reactors > 0);
+  switch (address.kind) {
+    case Address::Kind::unix_path: return open_unix(address, reactors, backlog);
+    case Address::Kind::inherited: return open_inherited(address, reactors);
+    case Address::Kind::inet: break;
+  }
+  return open_tcp(address, reactors, backlog);
+}
+
+Result<ListenerGroup> ListenerGroup::open_tcp(const Address& address, uint32_t reactors, int backlog) {
+  SocketAddress at{address.storage, address.length};
+  auto first = make_tcp_socket(at, address.dual_stack);
+  if (!first && address.dual_stack && first.error().code == EAFNOSUPPORT) {
+    at = any_ipv4(address.port());
+    first = make_tcp_socket(at, false);
+  }
+  if (!first) return prefixed(address, first.error());
+  // Exclusive only from listen(2) on: until then SO_REUSEADDR lets another socket bind the same port.
+  if (int failed = bind_and_listen(first->get(), at, backlog))
+    return cannot_listen(address, failed, find_port_holder(at.port()));
+
+  ListenerGroup group;
+  if (auto adopted = group.adopt(std::move(*first)); !adopted) return prefixed(address, adopted.error());
+  if (reactors == 1) return group;
+  int leader = group.sockets_[0].get();
+  auto bound = local_address(leader);
+  if (!bound) return prefixed(address, bound.error());
+  if (auto done = set_reuse_port(leader); !done) return prefixed(address, done.error());
+  while (group.sockets_.size() < reactors) {
+    auto sibling = make_tcp_socket(*bound, address.dual_stack);
+    if (!sibling) return prefixed(address, sibling.error());
+    if (auto done = set_reuse_port(sibling->get()); !done) return prefixed(address, done.error());
+    if (int failed = bind_and_listen(sibling->get(), *bound, backlog))
+      return cannot_listen(address, failed, "");
+    group.sockets_.push_back(std::move(*sibling));
+  }
+  return group;
+}
+
+Result<ListenerGroup> ListenerGroup::open_unix(const Address& address, uint32_t reactors, int backlog) {
+  SocketAddress at{address.storage, address.length};
+  if (auto removed = remove_stale_file(address, at); !removed) return std::unexpected(removed.error());
+  auto socket = make_stream_socket(AF_UNIX);
+  if (!socket) return prefixed(address, socket.error());
+  if (::bind(socket->get(), at.get(), at.length) != 0) return cannot_listen(address, errno, "");
+
+  ListenerGroup group;
+  group.file_ = SocketFile(reinterpret_cast<const sockaddr_un*>(at.get())->sun_path);
+  if (::listen(socket->get(), backlog) != 0) return cannot_listen(address, errno, "");
+  auto done = group.adopt(std::move(*socket));
+  if (done) done = group.share_first(reactors);
+  if (!done) return prefixed(address, done.error());
+  return group;
+}
+
+Result<ListenerGroup> ListenerGroup::open_inherited(const Address& address, uint32_t reactors) {
+  if (auto checked = check_inherited(address); !checked) return std::unexpected(checked.error());
+  Fd first(::fcntl(address.fd, F_DUPFD_CLOEXEC, 0));
+  if (!first) return system_error(listening_on(address), errno);
+
+  ListenerGroup group;
+  auto done = group.adopt(std::move(first));
+  if (done && group.port_ != 0) done = set_no_delay(group.sockets_[0].get());
+  if (done) done = group.share_first(reactors);
+  if (!done) return prefixed(address, done.error());
+  // Or the port would stay open behind the duplicates when they are closed.
+  ::close(address.fd);
+  return group;
+}
+
+Result<void> ListenerGroup::adopt(Fd socket) {
+  auto local = local_address(socket.get());
+  if (!local) return std::unexpected(std::move(local.error()));
+  text_ = format_address(local->get(), local->length);
+  port_ = local->port();
+  sockets_.push_back(std::move(socket));
+  return {};
+}
+
+Result<void> ListenerGroup::share_first(uint32_t reactors) {
+  shared_ = true;
+  while (sockets_.size() < reactors) {
+    Fd copy(::fcntl(sockets_[0].get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) return system_error("dup", errno);
+    sockets_.push_back(std::move(copy));
+  }
+  return {};
+}
+
+}  // namespace lastcall

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/core/fd.hpp>
+#include <lastcall/net/address.hpp>
+
+namespace lastcall {
+
+/// The file of a Unix socket that this process made. Removed in the end if it is still the same file.
+class SocketFile {
+ public:
+  SocketFile() = default;
+  /// Remembers the file that is at `path` now.
+  explicit SocketFile(std::string path);
+  SocketFile(SocketFile&& other) noexcept { swap(other); }
+  SocketFile& operator=(SocketFile&& other) noexcept {
+    SocketFile taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
+  ~SocketFile();
+
+  void swap(SocketFile& other) noexcept {
+    path_.swap(other.path_);
+    std::swap(device_, other.device_);
+    std::swap(inode_, other.inode_);
+  }
+
+ private:
+  std::string path_;  // empty: none
+  uint64_t device_ = 0;
+  uint64_t inode_ = 0;
+};
+
+/// The listening sockets of one address, one a reactor: close-on-exec, blocking (a backend sets what it
+/// needs).
+///
+/// TCP: SO_REUSEPORT sockets of their own, with TCP_NODELAY for those they accept. The first one binds and
+/// listens exclusively, and only then is the port shared with its siblings, so that a second server that does
+/// not know of this one cannot join the port unnoticed; when the port is taken the error names the holder:
+/// "listen 127.0.0.1:8080: Address already in use: held by pid 771 (nginx)". Port 0 picks one for all. A
+/// dual-stack address is IPv4 only on a system without IPv6. Unix sockets and inherited descriptors: one
+/// queue, shared by duplicates. A stale socket file is replaced; a living one, or a file that is no socket,
+/// is an error. The file is removed with the group if it is still ours. An inherited descriptor must be a
+/// listening stream socket; open() takes it over: it is closed, its duplicates are the caller's.
+class ListenerGroup {
+ public:
+  /// `backlog`: as for listen(2), one queue each.
+  [[nodiscard]] static Result<ListenerGroup> open(const Address& address, uint32_t reactors, int backlog);
+
+  /// Gives reactor i its socket; the caller closes it.
+  [[nodiscard]] Fd take(uint32_t reactor) { return std::move(sockets_[reactor]); }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }  ///< with the port in use
+  [[nodiscard]] uint16_t port() const noexcept { return port_; }            ///< 0 for Unix sockets
+  [[nodiscard]] bool shared() const noexcept { return shared_; }            ///< one queue for all reactors
+
+ private:
+  ListenerGroup() = default;
+  static Result<ListenerGroup> open_tcp(const Address& address, uint32_t reactors, int backlog);
+  static Result<ListenerGroup> open_unix(const Address& address, uint32_t reactors, int backlog);
+  static Result<ListenerGroup> open_inherited(const Address& address, uint32_t reactors);
+  Result<void> adopt(Fd socket);                // with text and port as the socket has them
+  Result<void> share_first(uint32_t reactors);  // duplicates
+
+  std::vector<Fd> sockets_;
+  SocketFile file_;
+  std::string text_;
+  uint16_t port_ = 0;
+  bool shared_ = false;
+};
+
+/// Who listens on a TCP port of this network namespace, from /proc: "pid 771 (nginx)", or empty when it
+/// cannot be seen (another user's process, or a port that is bound without listening). Slow: for error
+/// messages.
+[[nodiscard]] std::string find_port_holder(uint16_t port);
+/// "pid 771 (nginx)".
+[[nodiscard]] std::string describe_process(int pid);
+
+}  // namespace lastcall

@@ -1,0 +1,149 @@
+#include <signal.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/core/log.hpp>
+#include <lastcall/core/thread.hpp>
+#include <lastcall/net/offload_pool.hpp>
+
+namespace lastcall {
+namespace {
+
+void run_and_destroy(OffloadPool::Task task) noexcept {
+  try {
+    task();
+  } catch (const std::exception& thrown) {
+    log_event(LogLevel::error, "offload_exception", {{"what", thrown.what()}});
+  } catch (...) {
+    log_event(LogLevel::error, "offload_exception", {{"what", "not a std::exception"}});
+  }
+}
+
+/// Blocks every signal of this thread for a while; a thread made meanwhile starts that way.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+/// CLOCK_MONOTONIC is libstdc++'s steady_clock.
+std::chrono::steady_clock::time_point to_steady(Instant instant) {
+  return std::chrono::steady_clock::time_point(instant.time_since_epoch());
+}
+
+}  // namespace
+
+struct OffloadPool::Shared {
+  std::mutex mutex;
+  std::condition_variable work;      // for threads: the queue has a task, or closed
+  std::condition_variable finished;  // for join_until: nothing is queued or running
+  std::deque<Task> queue;
+  uint32_t running = 0;
+  bool closed = false;
+
+  [[nodiscard]] bool done() const { return queue.empty() && running == 0; }
+};
+
+OffloadPool::OffloadPool(uint32_t max_threads, uint32_t queue_limit)
+    : shared_(std::make_shared<Shared>()), max_threads_(max_threads), queue_limit_(queue_limit) {
+  LASTCALL_CHECK(max_threads > 0);
+}
+
+OffloadPool::~OffloadPool() {
+  if (!joined_) static_cast<void>(join_until(kNever));
+}
+
+bool OffloadPool::try_submit(Task task) {
+  LASTCALL_CHECK(static_cast<bool>(task));
+  std::lock_guard lock(shared_->mutex);
+  const uint64_t unfinished = shared_->queue.size() + shared_->running;
+  if (shared_->closed || unfinished >= uint64_t{max_threads_} + queue_limit_) return false;
+  if (unfinished >= threads_.size() && threads_.size() < max_threads_ && !start_thread() && threads_.empty())
+    return false;
+  shared_->queue.push_back(std::move(task));
+  shared_->work.notify_one();
+  return true;
+}
+
+bool OffloadPool::start_thread() {
+  SignalsBlocked blocked;
+  try {
+    const auto index = static_cast<uint32_t>(threads_.size());
+    threads_.emplace_back([shared = shared_, index] { run(shared, index); });
+  } catch (const std::system_error&) {  // EAGAIN: the limit of threads of this user or cgroup
+    return false;
+  }
+  return true;
+}
+
+void OffloadPool::run(const std::shared_ptr<Shared>& shared, uint32_t index) {
+  set_thread_name("offload-" + std::to_string(index));
+  std::unique_lock lock(shared->mutex);
+  while (true) {
+    shared->work.wait(lock, [&] { return shared->closed || !shared->queue.empty(); });
+    if (shared->queue.empty()) return;
+    Task task = std::move(shared->queue.front());
+    shared->queue.pop_front();
+    ++shared->running;
+    lock.unlock();
+    run_and_destroy(std::move(task));
+    lock.lock();
+    --shared->running;
+    if (shared->closed && shared->done()) shared->finished.notify_all();
+  }
+}
+
+void OffloadPool::close() noexcept {
+  std::lock_guard lock(shared_->mutex);
+  shared_->closed = true;
+  shared_->work.notify_all();
+}
+
+bool OffloadPool::join_until(Instant deadline) {
+  LASTCALL_CHECK(!std::exchange(joined_, true));
+  close();
+  std::deque<Task> unrun;  // destroyed after the lock is given back: its destructors are the caller's code
+  std::unique_lock lock(shared_->mutex);
+  auto done = [&] { return shared_->done(); };
+  const bool in_time = deadline == kNever ? (shared_->finished.wait(lock, done), true)
+                                          : shared_->finished.wait_until(lock, to_steady(deadline), done);
+  unrun.swap(shared_->queue);
+  auto threads = std::move(threads_);
+  threads_.clear();
+  lock.unlock();
+  for (std::thread& thread : threads) in_time ? thread.join() : thread.detach();
+  return in_time;
+}
+
+uint32_t OffloadPool::queued() const noexcept {
+  std::lock_guard lock(shared_->mutex);
+  return static_cast<uint32_t>(shared_->queue.size());
+}
+
+uint32_t OffloadPool::running() const noexcept {
+  std::lock_guard lock(shared_->mutex);
+  return shared_->running;
+}
+
+uint32_t OffloadPool::threads() const noexcept {
+  std::lock_guard lock(shared_->mutex);
+  return static_cast<uint32_t>(threads_.size());
+}
+
+}  // namespace lastcall

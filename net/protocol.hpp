@@ -1,0 +1,45 @@
+#pragma once
+
+#include <concepts>
+#include <string_view>
+
+#include <lastcall/net/link.hpp>
+
+namespace lastcall {
+
+/// What runs on a connection: bytes in, bytes into link.output(), no I/O inside. Made with its connection, on the
+/// reactor's thread, as P(environment, link); every call comes from the worker, never from inside one of its own.
+///
+///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
+///   on_end_of_stream()       the peer will send no more
+///   on_output_room()         what was prepared has gone to the kernel: go on writing
+///   active()                 at least one byte of a request has come that is not answered in full
+///   close_wish(), close_reason()
+///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection is not
+///                            active the worker closes it as idle then, and does not call on_deadline()
+///   on_drain()               the stop has begun: answer what is there, then close
+///   on_force()               the stop is over for an active connection: answer 503 where no head was sent, or cut
+///   refuse_overload()        over the connection limit: answer 503 and close
+///   describe(exchange)       what it is doing, for the report
+///   on_close()               the connection is gone; the protocol is destroyed next
+/// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
+template <class P>
+concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,
+                            AbortedExchange& exchange) {
+  P(environment, link);
+  { p.on_bytes(bytes) } -> std::same_as<void>;
+  { p.on_end_of_stream() } -> std::same_as<void>;
+  { p.on_output_room() } -> std::same_as<void>;
+  { p.active() } -> std::same_as<bool>;
+  { p.close_wish() } -> std::same_as<CloseWish>;
+  { p.close_reason() } -> std::same_as<CloseReason>;
+  { p.deadline() } -> std::same_as<Instant>;
+  { p.on_deadline() } -> std::same_as<void>;
+  { p.on_drain() } -> std::same_as<void>;
+  { p.on_force() } -> std::same_as<void>;
+  { p.refuse_overload() } -> std::same_as<void>;
+  { p.describe(exchange) } -> std::same_as<void>;
+  { p.on_close() } -> std::same_as<void>;
+};
+
+}  // namespace lastcall

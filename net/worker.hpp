@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <lastcall/core/fd.hpp>
+#include <lastcall/core/log.hpp>
+#include <lastcall/core/reactor.hpp>
+#include <lastcall/core/slot_table.hpp>
+#include <lastcall/net/address.hpp>
+#include <lastcall/net/connection.hpp>
+#include <lastcall/net/protocol.hpp>
+#include <lastcall/net/socket.hpp>
+#include <lastcall/shutdown/control.hpp>
+#include <lastcall/shutdown/drain_gate.hpp>
+
+namespace lastcall {
+
+struct WorkerOptions {
+  uint32_t id = 0;                    ///< which reactor of the StopControl this is
+  uint32_t max_connections = 10'000;  ///< of all reactors together; beyond it a connection is answered 503
+  Duration write_timeout = 30s;       ///< without the peer taking a byte
+  Duration linger_timeout = 2s;       ///< how long a closed connection's input is read to its end
+};
+
+/// The connections of one reactor: accepts, reads, writes, times out, and takes part in the stop. One switch on the
+/// token leads from an event to its slot; nothing here is shared with other reactors but StopControl's counters.
+/// Made, run and destroyed on one thread.
+template <class B, class P>
+class Worker {
+ public:
+  Worker(const WorkerOptions& options, StopControl& control);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker();
+
+  /// Must be called before the first turn; the environment outlives the worker's connections.
+  void serve(typename P::Environment& environment) { environment_ = &environment; }
+  /// Takes over a listening socket and starts accepting from it.
+  void listen(Fd socket);
+  /// Turns until the phase `stopped`, then ends what is left.
+  void run();
+  /// One turn of the loop: sleeps until something happens, acts on it, and sends what was answered.
+  void turn();
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  [[nodiscard]] Loop& loop() noexcept { return loop_; }
+  [[nodiscard]] B& io() noexcept { return reactor_.io(); }
+  [[nodiscard]] uint32_t open() const noexcept { return gate_.count(); }
+
+ private:
+  using Conn = Connection<P>;
+  using State = typename Conn::State;
+  enum Kind : uint8_t { kMail, kBroadcast, kListener, kConnection };
+
+  // Slots of what is not a connection come first.
+  static constexpr uint32_t kMailSlot = 0;
+  static constexpr uint32_t kBroadcastSlot = 1;
+  static constexpr uint32_t kFirstListener = 2;
+  static constexpr uint32_t kMaxListeners = 64;
+  static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
+  static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
+  static constexpr int kSendsPerTurn = 8;          // of one connection, so that one fast reader starves nobody
+  static constexpr Duration kAcceptPause = 50ms;   // after the process ran out of descriptors
+  static constexpr Duration kForceGrace = 200ms;   // for a 503 of the forcing phase to leave
+  static constexpr Duration kStopGrace = 100ms;    // for last events when the loop ends
+  static constexpr Duration kUnreadPause = 10ms;   // before looking again at an idle socket with bytes in it
+
+  struct Listener {
+    Token token;
+    Fd socket;
+    Timer retry;
+    bool accepting = false;
+    bool stopping = false;
+  };
+
+  // worker_io.hpp: events, sending, closing
+  void on_event(const Event& event);
+  void on_timer(Timer& timer);
+  void on_accept(Listener& listener, const Event& event);
+  void open_connection(int fd);
+  [[nodiscard]] bool over_limit() const noexcept;
+  void pause_accepting(Listener& listener, int code);
+  void on_receive(Conn& connection, const Event& event);
+  void on_sent(Conn& connection, const Event& event);
+  void settle_dirty();
+  void settle(Conn& connection);
+  [[nodiscard]] bool pump(Conn& connection);
+  [[nodiscard]] bool send(Conn& connection);
+  void account_sent(Conn& connection, int32_t result);
+  void fulfil_close_wish(Conn& connection);
+  void linger(Conn& connection, CloseReason reason);
+  void end(Conn& connection, CloseReason reason);
+  [[nodiscard]] bool release_if_ended(Conn& connection);
+  void steer_input(Conn& connection);
+  void count(Conn& connection);
+  [[nodiscard]] Instant due(Conn& connection);
+  void arm(Conn& connection);
+  void on_due(Conn& connection);
+  void close_idle(Conn& connection);
+
+  // worker_stop.hpp: the phases
+  void on_phase();
+  void begin_drain();
+  void finish_listener(Listener& listener);
+  void acknowledge_if_closed();
+  void force();
+  void force(Conn& connection);
+  void tell_if_empty();
+  void end_all();
+
+  static void add(std::atomic<uint64_t>& counter, uint64_t delta) noexcept {
+    // The reactor is the only writer, so a plain load and store are enough.
+    counter.store(counter.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
+  }
+  void touch_now() noexcept;
+
+  WorkerOptions options_;
+  StopControl& control_;
+  Reactor<B> reactor_;
+  Loop loop_;
+  typename P::Environment* environment_ = nullptr;
+  SlotTable<Conn> connections_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  DrainGate gate_;
+  Instant wall_due_{};
+  Instant idle_due_ = kNever;  // draining: when idle connections are closed
+  Instant log_due_{};          // next time that running out of descriptors is worth a line
+  Phase phase_ = Phase::running;
+  bool stopped_ = false;
+  bool told_empty_ = false;
+};
+
+}  // namespace lastcall
+
+#include <lastcall/net/worker_io.hpp>    // IWYU pragma: export
+#include <lastcall/net/worker_stop.hpp>  // IWYU pragma: export

@@ -1,0 +1,408 @@
+#pragma once
+
+// Worker: events, sending, closing. Included by worker.hpp.
+
+#include <lastcall/net/worker.hpp>
+
+namespace lastcall {
+
+template <class B, class P>
+Worker<B, P>::Worker(const WorkerOptions& options, StopControl& control)
+    : options_(options),
+      control_(control),
+      reactor_(Token{.slot = kMailSlot, .generation = 1, .kind = kMail}),
+      loop_{.timers = reactor_.timers(),
+            .mailbox = reactor_.mailbox(),
+            .buffers = reactor_.buffers(),
+            .counters = control.counters(options.id)},
+      connections_(options.max_connections + kOverloadSlack, kFirstConnection) {
+  io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast}, control_.broadcast_fd());
+  touch_now();
+}
+
+template <class B, class P>
+Worker<B, P>::~Worker() {
+  for (auto& listener : listeners_) loop_.timers.cancel(listener->retry);
+  end_all();
+  io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast}, control_.broadcast_fd());
+}
+
+template <class B, class P>
+void Worker<B, P>::listen(Fd socket) {
+  LASTCALL_CHECK(listeners_.size() < kMaxListeners);
+  auto index = static_cast<uint32_t>(listeners_.size());
+  auto listener = std::make_unique<Listener>();
+  listener->token = {.slot = kFirstListener + index, .generation = 1, .kind = kListener};
+  listener->socket = std::move(socket);
+  listener->retry.slot = index;
+  listener->retry.kind = static_cast<uint16_t>(TimerKind::listener);
+  listener->accepting = true;
+  io().accept_start(listener->token, listener->socket.get());
+  listeners_.push_back(std::move(listener));
+}
+
+template <class B, class P>
+void Worker<B, P>::run() {
+  while (!stopped_) turn();
+  end_all();
+  control_.acknowledge(options_.id, Phase::stopped);
+}
+
+template <class B, class P>
+void Worker<B, P>::touch_now() noexcept {
+  loop_.now = io().now();
+  if (loop_.now < wall_due_) return;
+  loop_.wall = io().wall();
+  wall_due_ = loop_.now + (1s - loop_.wall % 1s);
+}
+
+template <class B, class P>
+void Worker<B, P>::turn() {
+  Instant until = loop_.dirty != nullptr ? Instant{} : kNever;
+  reactor_.turn(
+      until,
+      [this](const Event& event) {
+        touch_now();
+        on_event(event);
+      },
+      [this](Timer& timer) {
+        touch_now();
+        on_timer(timer);
+      });
+  touch_now();
+  settle_dirty();
+  tell_if_empty();
+}
+
+template <class B, class P>
+void Worker<B, P>::on_event(const Event& event) {
+  switch (event.token.kind) {
+    case kConnection: {
+      Conn* connection = connections_.find(event.token);
+      if (connection == nullptr) return;
+      if (event.token.op == Op::recv) {
+        on_receive(*connection, event);
+      } else {
+        on_sent(*connection, event);
+      }
+      return;
+    }
+    case kListener: on_accept(*listeners_[event.token.slot - kFirstListener], event); return;
+    case kBroadcast: on_phase(); return;
+    default: LASTCALL_CHECK(false);
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::on_timer(Timer& timer) {
+  switch (static_cast<TimerKind>(timer.kind)) {
+    case TimerKind::connection: {
+      Conn* connection = connections_.at_slot(timer.slot);
+      connection->armed_ = kNever;
+      on_due(*connection);
+      connection->touch();
+      return;
+    }
+    case TimerKind::listener: {
+      Listener& listener = *listeners_[timer.slot];
+      if (listener.accepting || listener.stopping) return;
+      listener.accepting = true;
+      io().accept_start(listener.token, listener.socket.get());
+      return;
+    }
+    case TimerKind::task: {
+      auto& task = static_cast<TaskTimer&>(timer);
+      task.fire(task);
+      return;
+    }
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
+  if (event.result >= 0) open_connection(event.result);
+  if (!event.last) return;
+  listener.accepting = false;
+  if (listener.stopping) {
+    finish_listener(listener);
+  } else if (event.result < 0) {
+    pause_accepting(listener, -event.result);
+  } else {
+    listener.accepting = true;
+    io().accept_start(listener.token, listener.socket.get());
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::pause_accepting(Listener& listener, int code) {
+  // Out of descriptors or memory: the kernel's queue keeps who is waiting; a freed connection or the timer tries again.
+  loop_.timers.arm(listener.retry, loop_.now + kAcceptPause);
+  if (loop_.now < log_due_) return;
+  log_due_ = loop_.now + 10s;
+  log_event(LogLevel::warning, "accept_paused",
+            {{"reactor", options_.id}, {"error", std::generic_category().message(code)}});
+}
+
+template <class B, class P>
+bool Worker<B, P>::over_limit() const noexcept {
+  // Below our own share nobody else need be asked: the shares add up to the limit.
+  if (gate_.count() < options_.max_connections / control_.reactors()) return false;
+  uint64_t open = 0;
+  for (uint32_t i = 0; i < control_.reactors(); ++i) {
+    const ReactorCounters& counters = control_.counters(i);
+    open += counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed);
+  }
+  return open >= options_.max_connections;
+}
+
+template <class B, class P>
+void Worker<B, P>::open_connection(int fd) {
+  add(loop_.counters.accepted, 1);
+  if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
+  bool refuse = over_limit();
+  Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
+  if (connection == nullptr) {  // even the slack is full of connections being refused
+    Fd closed(fd);
+    add(loop_.counters.completed, 1);
+    return;
+  }
+  gate_.enter();
+  add(loop_.counters.idle, 1);
+  connection->receiving_ = true;
+  io().recv_start(connection->token_, fd);
+  if (refuse) connection->protocol_.refuse_overload();
+  connection->touch();
+}
+
+template <class B, class P>
+void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
+  connection.touch();
+  if (!event.bytes.empty()) {
+    std::string_view bytes(reinterpret_cast<const char*>(event.bytes.data()), event.bytes.size());
+    if (connection.state_ == State::open && !connection.broken_) {
+      connection.protocol_.on_bytes(bytes);
+    } else if (connection.late_counts_) {
+      add(loop_.counters.late_requests, 1);
+      connection.late_counts_ = false;
+    }
+  }
+  if (!event.last) return;
+  connection.receiving_ = false;
+  connection.receive_ending_ = false;
+  if (event.result == -ECANCELED) return;  // a pause; settle() knows whether to go on
+  connection.peer_ended_ = true;
+  if (event.result < 0) {
+    connection.broken_ = true;
+    if (connection.state_ == State::open) end(connection, CloseReason::peer_reset);
+  } else if (connection.state_ == State::open) {
+    connection.protocol_.on_end_of_stream();
+  }
+  if (connection.state_ == State::lingering) end(connection, connection.reason_);
+}
+
+template <class B, class P>
+void Worker<B, P>::on_sent(Conn& connection, const Event& event) {
+  connection.sending_ = false;
+  account_sent(connection, event.result);
+  connection.touch();
+}
+
+template <class B, class P>
+void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
+  size_t total = connection.in_flight_.size();
+  connection.in_flight_.release();
+  if (result > 0) connection.bytes_sent_ += static_cast<uint64_t>(result);
+  if (result >= 0 && static_cast<size_t>(result) == total) return;
+  connection.broken_ = true;
+  if (connection.state_ != State::ending) end(connection, CloseReason::peer_reset);
+}
+
+template <class B, class P>
+void Worker<B, P>::settle_dirty() {
+  Link* list = std::exchange(loop_.dirty, nullptr);
+  while (list != nullptr) {
+    auto& connection = static_cast<Conn&>(*list);
+    list = connection.next_dirty_;
+    settle(connection);  // stays marked dirty inside, so that touch() there does nothing
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::settle(Conn& connection) {
+  bool more = connection.state_ == State::open && pump(connection);
+  if (release_if_ended(connection)) return;
+  connection.dirty_ = false;
+  steer_input(connection);
+  count(connection);
+  arm(connection);
+  if (more) connection.touch();
+}
+
+/// Sends what there is and lets the protocol write more; true when it had to stop before the others starve.
+template <class B, class P>
+bool Worker<B, P>::pump(Conn& connection) {
+  for (int sends = 0; !connection.sending_; ++sends) {
+    if (connection.protocol_.close_wish() == CloseWish::cut) break;
+    if (connection.prepared_.empty()) connection.protocol_.on_output_room();
+    if (connection.prepared_.empty()) break;
+    if (sends == kSendsPerTurn) return true;
+    if (!send(connection)) return false;
+  }
+  if (connection.sending_ && connection.prepared_.empty()) connection.protocol_.on_output_room();
+  bool cut = connection.protocol_.close_wish() == CloseWish::cut;
+  if (cut || (!connection.sending_ && connection.prepared_.empty())) fulfil_close_wish(connection);
+  return false;
+}
+
+/// False when the connection broke.
+template <class B, class P>
+bool Worker<B, P>::send(Conn& connection) {
+  connection.in_flight_.swap(connection.prepared_);
+  iovec segment{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()};
+  SendStatus status = io().send(connection.token_, connection.fd_, {&segment, 1});
+  if (status.pending) {
+    connection.sending_ = true;
+    connection.due_ = after(loop_.now, options_.write_timeout);
+    return true;
+  }
+  account_sent(connection, status.result);
+  return connection.state_ == State::open;
+}
+
+template <class B, class P>
+void Worker<B, P>::fulfil_close_wish(Conn& connection) {
+  CloseReason reason = connection.protocol_.close_reason();
+  switch (connection.protocol_.close_wish()) {
+    case CloseWish::none:
+      if (connection.peer_ended_ && !connection.protocol_.active()) end(connection, CloseReason::peer_closed);
+      return;
+    case CloseWish::direct: end(connection, reason); return;
+    case CloseWish::linger: linger(connection, reason); return;
+    case CloseWish::cut: end(connection, reason); return;
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::linger(Conn& connection, CloseReason reason) {
+  if (connection.reason_ == CloseReason::none) connection.reason_ = reason;
+  io().half_close(connection.fd_);
+  connection.state_ = State::lingering;
+  connection.due_ = loop_.now + (phase_ == Phase::forcing ? kForceGrace : options_.linger_timeout);
+  if (connection.peer_ended_) end(connection, connection.reason_);
+}
+
+template <class B, class P>
+void Worker<B, P>::end(Conn& connection, CloseReason reason) {
+  if (connection.reason_ == CloseReason::none) connection.reason_ = reason;
+  connection.state_ = State::ending;
+  if (connection.sending_) {
+    // Whoever gets only part of an answer must see that it is one: a reset, not an orderly end.
+    static_cast<void>(set_linger_zero(connection.fd_));
+    io().abort(connection.fd_);
+  } else if (classify(connection.reason_) == CloseClass::aborted) {
+    static_cast<void>(set_linger_zero(connection.fd_));
+  }
+  if (connection.receiving_ && !connection.receive_ending_) {
+    connection.receive_ending_ = true;
+    if (io().recv_pause(connection.token_, connection.fd_)) {
+      connection.receiving_ = false;
+      connection.receive_ending_ = false;
+    }
+  }
+  connection.touch();
+}
+
+template <class B, class P>
+bool Worker<B, P>::release_if_ended(Conn& connection) {
+  if (connection.state_ != State::ending || connection.receiving_ || connection.sending_) return false;
+  switch (classify(connection.reason_)) {
+    case CloseClass::completed: add(loop_.counters.completed, 1); break;
+    case CloseClass::idle_closed: add(loop_.counters.idle_closed, 1); break;
+    case CloseClass::aborted: add(loop_.counters.aborted, 1); break;
+  }
+  add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
+  loop_.timers.cancel(connection.timer_);
+  connection.protocol_.on_close();
+  io().close(connection.token_, connection.fd_);
+  connections_.release(connection);
+  static_cast<void>(gate_.leave());  // tell_if_empty() looks at more than the gate
+  for (auto& listener : listeners_) {  // a descriptor is free again
+    if (listener->retry.armed()) loop_.timers.arm(listener->retry, loop_.now);
+  }
+  return true;
+}
+
+template <class B, class P>
+void Worker<B, P>::steer_input(Conn& connection) {
+  bool wanted = !connection.peer_ended_ && (connection.state_ == State::lingering ||
+                                            (connection.state_ == State::open && !connection.input_paused_));
+  if (wanted && !connection.receiving_) {
+    connection.receiving_ = true;
+    io().recv_start(connection.token_, connection.fd_);
+  } else if (!wanted && connection.receiving_ && !connection.receive_ending_) {
+    connection.receive_ending_ = true;
+    if (io().recv_pause(connection.token_, connection.fd_)) {
+      connection.receiving_ = false;
+      connection.receive_ending_ = false;
+    }
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::count(Conn& connection) {
+  bool active = connection.state_ == State::open &&
+                (connection.sending_ || !connection.prepared_.empty() || connection.protocol_.active());
+  if (active == connection.counted_active_) return;
+  connection.counted_active_ = active;
+  add(loop_.counters.active, active ? 1 : uint64_t(-1));
+  add(loop_.counters.idle, active ? uint64_t(-1) : 1);
+}
+
+template <class B, class P>
+Instant Worker<B, P>::due(Conn& connection) {
+  if (connection.state_ == State::ending) return kNever;
+  if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced) return connection.due_;
+  Instant instant = connection.protocol_.deadline();
+  if (connection.sending_ && connection.due_ < instant) instant = connection.due_;
+  if (phase_ >= Phase::draining && !connection.counted_active_ && idle_due_ < instant) instant = idle_due_;
+  return instant;
+}
+
+template <class B, class P>
+void Worker<B, P>::arm(Conn& connection) {
+  // Lazily: an instant that moved later is noticed when the timer fires, so a request costs no wheel operation.
+  Instant instant = due(connection);
+  if (instant >= connection.armed_) return;
+  connection.armed_ = instant;
+  loop_.timers.arm(connection.timer_, instant);
+}
+
+template <class B, class P>
+void Worker<B, P>::on_due(Conn& connection) {
+  if (due(connection) > loop_.now || connection.state_ == State::ending) return;
+  if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced) {
+    end(connection, connection.reason_);
+  } else if (connection.sending_ && connection.due_ <= loop_.now) {
+    uint64_t progress = io().progress(connection.fd_);
+    bool moved = std::exchange(connection.progress_, progress) != progress;
+    connection.due_ = after(loop_.now, options_.write_timeout);
+    if (!moved) end(connection, CloseReason::write_timeout);
+  } else if (!connection.counted_active_) {
+    close_idle(connection);
+  } else {
+    connection.protocol_.on_deadline();
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::close_idle(Conn& connection) {
+  if (io().unread(connection.fd_) > 0) {  // a request is here already; its event is on the way
+    connection.armed_ = loop_.now + kUnreadPause;
+    loop_.timers.arm(connection.timer_, connection.armed_);
+    return;
+  }
+  connection.late_counts_ = true;
+  linger(connection, phase_ >= Phase::draining ? CloseReason::drained_idle : CloseReason::idle_timeout);
+}
+
+}  // namespace lastcall

@@ -1,0 +1,120 @@
+#pragma once
+
+// Worker: its part in the stop. Included by worker.hpp.
+
+#include <lastcall/net/worker.hpp>
+
+namespace lastcall {
+
+template <class B, class P>
+void Worker<B, P>::on_phase() {
+  Phase phase = control_.phase();
+  // A fast runner may have gone two phases on; each is entered all the same, in order.
+  while (phase_ < phase) {
+    phase_ = static_cast<Phase>(static_cast<uint8_t>(phase_) + 1);
+    switch (phase_) {
+      case Phase::running:
+      case Phase::announcing: break;
+      case Phase::draining: begin_drain(); break;
+      case Phase::forcing: force(); break;
+      case Phase::stopped: stopped_ = true; break;
+    }
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::begin_drain() {
+  loop_.draining = true;
+  idle_due_ = after(loop_.now, control_.idle_grace());
+  for (auto& listener : listeners_) {
+    loop_.timers.cancel(listener->retry);
+    listener->stopping = true;
+    if (!listener->accepting || io().accept_stop(listener->token, listener->socket.get())) {
+      listener->accepting = false;
+      finish_listener(*listener);
+    }
+  }
+  acknowledge_if_closed();
+  connections_.for_each([this](Conn& connection) {
+    connection.protocol_.on_drain();
+    connection.touch();
+  });
+}
+
+template <class B, class P>
+void Worker<B, P>::finish_listener(Listener& listener) {
+  // Whoever is in the queue finished a handshake with us and would be reset by the close.
+  for (int fd; (fd = io().accept_now(listener.token, listener.socket.get())) >= 0;) open_connection(fd);
+  io().close(listener.token, listener.socket.release());
+  acknowledge_if_closed();
+}
+
+template <class B, class P>
+void Worker<B, P>::acknowledge_if_closed() {
+  for (auto& listener : listeners_) {
+    if (listener->socket) return;
+  }
+  if (gate_.closed()) return;
+  static_cast<void>(gate_.close());
+  control_.acknowledge(options_.id, Phase::draining);
+}
+
+template <class B, class P>
+void Worker<B, P>::force() {
+  connections_.for_each([this](Conn& connection) { force(connection); });
+  control_.acknowledge(options_.id, Phase::forcing);
+}
+
+template <class B, class P>
+void Worker<B, P>::force(Conn& connection) {
+  connection.touch();
+  if (connection.state_ == State::lingering) end(connection, connection.reason_);
+  if (connection.state_ != State::open) return;
+  bool unsent = connection.sending_ || !connection.prepared_.empty();
+  if (!unsent && !connection.protocol_.active()) {
+    io().half_close(connection.fd_);
+    end(connection, CloseReason::drained_idle);
+    return;
+  }
+  AbortedExchange exchange;
+  exchange.peer = peer_address(connection.fd_);
+  exchange.bytes_sent = connection.bytes_sent_;
+  exchange.why = control_.why();
+  connection.protocol_.describe(exchange);
+  control_.report_aborted(std::move(exchange));
+  connection.reason_ = CloseReason::forced;
+  connection.due_ = loop_.now + kForceGrace;
+  connection.protocol_.on_force();
+}
+
+template <class B, class P>
+void Worker<B, P>::tell_if_empty() {
+  if (phase_ < Phase::draining || !gate_.closed() || told_empty_) return;
+  // The protocol counts a handler that outlives its connection as active.
+  const ReactorCounters& counters = loop_.counters;
+  if (counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed) != 0) return;
+  told_empty_ = true;
+  control_.wake_runner();
+}
+
+template <class B, class P>
+void Worker<B, P>::end_all() {
+  // The kernel may still be reading memory of pending sends: end each operation and see its last event before leaving.
+  if (gate_.count() == 0) return;
+  connections_.for_each([this](Conn& connection) {
+    if (connection.state_ != State::ending) end(connection, CloseReason::forced);
+  });
+  Instant limit = io().now() + kStopGrace;
+  while (gate_.count() != 0 && io().now() < limit) {
+    settle_dirty();
+    if (gate_.count() == 0) break;
+    reactor_.turn(
+        loop_.dirty != nullptr ? Instant{} : limit,
+        [this](const Event& event) {
+          if (event.token.kind == kConnection) on_event(event);
+        },
+        [](Timer&) {});
+  }
+}
+
+}  // namespace lastcall

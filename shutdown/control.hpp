@@ -1,0 +1,95 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lastcall/core/fd.hpp>
+#include <lastcall/core/time.hpp>
+#include <lastcall/shutdown/phase.hpp>
+#include <lastcall/shutdown/stop_options.hpp>
+
+namespace lastcall {
+
+/// What one reactor tells the world. Written by its reactor alone (relaxed), read by anyone; on cache lines of its own.
+/// Every accepted connection is counted in exactly one of idle_closed, completed and aborted when it ends.
+struct alignas(128) ReactorCounters {
+  std::atomic<uint64_t> accepted{0};
+  std::atomic<uint64_t> accepted_while_stopping{0};  ///< of those, after draining began
+  std::atomic<uint64_t> idle_closed{0};              ///< closed by us between two requests
+  std::atomic<uint64_t> completed{0};                ///< ended in order, or by the peer
+  std::atomic<uint64_t> aborted{0};                  ///< cut off by us with an exchange unfinished
+  std::atomic<uint64_t> active{0};                   ///< open, with at least one byte of a request not fully answered
+  std::atomic<uint64_t> idle{0};                     ///< open, between requests (or silent so far)
+  std::atomic<uint64_t> late_requests{0};            ///< bytes arrived after an idle close had begun
+  std::atomic<uint64_t> loop_lag_us{0};              ///< duration of the last turn of the loop
+  std::atomic<const char*> route{nullptr};           ///< pattern of the handler running right now, or nullptr
+};
+
+/// An exchange that the forcing phase cut off: one entry of the report's "aborted".
+struct AbortedExchange {
+  std::string peer;    ///< "127.0.0.1:53124"
+  std::string method;  ///< empty when the head was incomplete
+  std::string target;
+  std::string state;   ///< "head", "body", "handling", "writing"
+  int64_t age_ms = 0;  ///< since its first byte
+  uint64_t bytes_sent = 0;
+  std::string why;     ///< "deadline", "second signal", "stuck reactor"
+};
+
+/// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one eventfd
+/// that every reactor watches; a reactor acknowledges the phase, and tells when its last connection is gone.
+class StopControl {
+ public:
+  /// Creates the two eventfds; throws std::system_error when the process has no descriptors left.
+  explicit StopControl(uint32_t reactors);
+
+  // The runner's side.
+  void enter(Phase phase, const StopOptions& options, std::string why);
+  [[nodiscard]] int wake_fd() const noexcept { return wake_.get(); }  ///< readable after acknowledge() or wake_runner()
+  void clear_wake() noexcept;
+  [[nodiscard]] Phase acknowledged(uint32_t reactor) const noexcept {
+    return acks_[reactor].phase.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] std::vector<AbortedExchange> take_aborted();
+
+  // A reactor's side.
+  [[nodiscard]] int broadcast_fd() const noexcept { return broadcast_.get(); }  ///< watch it; never read it
+  [[nodiscard]] Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
+  [[nodiscard]] Duration idle_grace() const noexcept {
+    return Duration(idle_grace_.load(std::memory_order_relaxed));
+  }
+  [[nodiscard]] std::string why() const;  ///< reason of the forcing phase
+  /// draining: the listeners are closed. forcing: everything is cut and reported. stopped: the loop is left.
+  void acknowledge(uint32_t reactor, Phase phase) noexcept;
+  void report_aborted(AbortedExchange exchange);
+  /// Wakes the runner to look at the counters: call it when a count of open connections reaches zero.
+  void wake_runner() noexcept;
+
+  // Anyone's side.
+  [[nodiscard]] uint32_t reactors() const noexcept { return reactors_; }
+  [[nodiscard]] ReactorCounters& counters(uint32_t reactor) noexcept { return counters_[reactor]; }
+  [[nodiscard]] const ReactorCounters& counters(uint32_t reactor) const noexcept { return counters_[reactor]; }
+
+ private:
+  struct alignas(64) Ack {
+    std::atomic<Phase> phase{Phase::running};
+  };
+
+  uint32_t reactors_;
+  std::unique_ptr<ReactorCounters[]> counters_;
+  std::unique_ptr<Ack[]> acks_;
+  std::atomic<Phase> phase_{Phase::running};
+  std::atomic<int64_t> idle_grace_{0};
+  Fd broadcast_;
+  Fd wake_;
+  mutable std::mutex mutex_;  // guards what follows; never taken while serving
+  std::string why_;
+  std::vector<AbortedExchange> aborted_;
+};
+
+}  // namespace lastcall

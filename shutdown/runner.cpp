@@ -1,0 +1,265 @@
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/core/clock.hpp>
+#include <lastcall/core/log.hpp>
+#include <lastcall/shutdown/runner.hpp>
+
+namespace lastcall {
+namespace {
+
+uint64_t load(const std::atomic<uint64_t>& counter) noexcept {
+  return counter.load(std::memory_order_relaxed);
+}
+
+// What a reactor still holds. active and idle alone do not tell: a connection that moves from one to the
+// other between the two reads is in neither. accepted stands still once draining is acknowledged and the
+// three ends only grow, so their difference never reads zero too early.
+uint64_t open_connections(const ReactorCounters& counters) noexcept {
+  uint64_t ended = load(counters.idle_closed) + load(counters.completed) + load(counters.aborted);
+  uint64_t accepted = load(counters.accepted);
+  uint64_t unended = accepted > ended ? accepted - ended : 0;
+  return std::max(unended, load(counters.active) + load(counters.idle));
+}
+
+// "r0:3/10 r1:2/8": active/idle of each reactor.
+std::string per_reactor(const StopControl& control) {
+  std::string text;
+  for (uint32_t reactor = 0; reactor < control.reactors(); ++reactor) {
+    const ReactorCounters& counters = control.counters(reactor);
+    if (reactor > 0) text += ' ';
+    text += 'r' + std::to_string(reactor) + ':' + std::to_string(load(counters.active)) + '/' +
+            std::to_string(load(counters.idle));
+  }
+  return text;
+}
+
+}  // namespace
+
+Runner::Runner(StopControl& control, RunnerOptions options)
+    : control_(control),
+      options_(std::move(options)),
+      coordinator_(control.reactors()),
+      request_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (!request_fd_) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+void Runner::request_stop(const StopOptions& options, std::string reason) {
+  {
+    std::lock_guard lock(mutex_);
+    requests_.push_back({options, std::move(reason)});
+  }
+  uint64_t one = 1;
+  [[maybe_unused]] ssize_t written = ::write(request_fd_.get(), &one, sizeof one);
+}
+
+DrainReport Runner::run() {
+  LASTCALL_CHECK(!started_);
+  started_ = true;
+  while (!coordinator_.finished()) {
+    wait();
+    take_signals();
+    take_requests();
+    look_at_reactors();
+  }
+  return std::move(report_);
+}
+
+void Runner::wait() {
+  // poll(2) skips a negative descriptor.
+  pollfd sources[] = {{.fd = options_.signals ? options_.signals->fd() : -1, .events = POLLIN, .revents = 0},
+                      {.fd = control_.wake_fd(), .events = POLLIN, .revents = 0},
+                      {.fd = request_fd_.get(), .events = POLLIN, .revents = 0}};
+  Instant until = coordinator_.next_wake();
+  timespec left = until == kNever ? timespec{} : to_timespec(until - monotonic_now());
+  int ready = ::ppoll(sources, std::size(sources), until == kNever ? nullptr : &left, nullptr);
+  LASTCALL_CHECK(ready >= 0 || errno == EINTR || errno == ENOMEM);
+}
+
+void Runner::take_signals() {
+  if (!options_.signals) return;
+  while (auto number = options_.signals->next()) {
+    if (*number == SIGTERM || *number == SIGINT || *number == SIGQUIT)
+      on_stop_signal(*number);
+    else
+      on_other_signal(*number);
+  }
+}
+
+void Runner::on_stop_signal(int number) {
+  ++stop_signals_;
+  if (stop_signals_ >= 3) ::_exit(2);  // not even a log line: standard error may be what is stuck
+  if (stop_signals_ == 2) return feed(Coordinator::ForceRequested{});
+  std::string reason = signal_name(number);
+  log_event(LogLevel::info, "stop_requested", {{"reason", reason}, {"deadline", options_.stop.deadline}});
+  feed(Coordinator::StopRequested{options_.stop, std::move(reason), number == SIGQUIT});
+}
+
+void Runner::on_other_signal(int number) {
+  std::string name = signal_name(number);
+  if (!options_.on_signal) return log_event(LogLevel::info, "signal_ignored", {{"signal", name}});
+  try {
+    options_.on_signal(number);
+  } catch (const std::exception& thrown) {
+    log_event(LogLevel::error, "signal_hook_failed", {{"signal", name}, {"error", thrown.what()}});
+  } catch (...) {
+    log_event(LogLevel::error, "signal_hook_failed", {{"signal", name}});
+  }
+}
+
+void Runner::take_requests() {
+  uint64_t count = 0;
+  [[maybe_unused]] ssize_t taken = ::read(request_fd_.get(), &count, sizeof count);
+  std::vector<Request> requests;
+  {
+    std::lock_guard lock(mutex_);
+    requests.swap(requests_);
+  }
+  for (Request& request : requests) {
+    log_event(LogLevel::info, "stop_requested",
+              {{"reason", request.reason}, {"deadline", request.options.deadline}});
+    feed(Coordinator::StopRequested{request.options, std::move(request.reason)});
+  }
+}
+
+void Runner::look_at_reactors() {
+  control_.clear_wake();  // before looking, so that what comes later wakes again
+  std::vector<Phase> acknowledged;
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    acknowledged.push_back(control_.acknowledged(reactor));
+  }
+  // Read after the acknowledgements, fed before them: a reactor that acknowledged is never judged by an older
+  // count.
+  Coordinator::Counts counts;
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    counts.open.push_back(open_connections(control_.counters(reactor)));
+  }
+  counts.tasks = tasks_.running.load(std::memory_order_acquire);
+  if (load(tasks_.failed) > 0) feed(Coordinator::TaskFailed{});
+  take_aborted();
+  feed(counts);
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    feed(Coordinator::Acknowledged{reactor, acknowledged[reactor]});
+  }
+}
+
+void Runner::take_aborted() {
+  std::vector<AbortedExchange> aborted = control_.take_aborted();
+  if (aborted.empty()) return;
+  std::ranges::move(aborted, std::back_inserter(report_.aborted));
+  feed(Coordinator::Aborted{});
+}
+
+void Runner::feed(const Coordinator::Input& input) {
+  for (const Coordinator::Action& action : coordinator_.step(input, monotonic_now())) {
+    std::visit([this](const auto& known) { act(known); }, action);
+  }
+}
+
+void Runner::act(const Coordinator::Enter& entered) {
+  auto [active, idle] = totals();  // as the phase found them
+  control_.enter(entered.phase, coordinator_.options(), entered.why);
+  Duration deadline = coordinator_.allowed();
+  switch (entered.phase) {
+    case Phase::announcing:
+      log_event(LogLevel::info, "announcing", {{"reason", entered.why}, {"deadline", deadline}});
+      break;
+    case Phase::draining:
+      log_event(LogLevel::info, "drain_started",
+                {{"reason", entered.why}, {"deadline", deadline}, {"active", active}, {"idle", idle}});
+      break;
+    case Phase::forcing:
+      log_event(LogLevel::warning, "forcing", {{"why", entered.why}, {"active", active}, {"idle", idle}});
+      break;
+    case Phase::running:
+    case Phase::stopped: break;  // logged at the end, with how it went
+  }
+}
+
+void Runner::act(const Coordinator::Progress&) {
+  auto [active, idle] = totals();
+  log_event(LogLevel::info, "drain_progress",
+            {{"active", active}, {"idle", idle}, {"reactors", per_reactor(control_)}});
+}
+
+void Runner::act(const Coordinator::Silent& silent) {
+  log_event(LogLevel::warning, "reactor_silent",
+            {{"reactor", silent.reactor}, {"route", stuck_exchange(silent.reactor).target}});
+}
+
+void Runner::act(const Coordinator::Finish& finish) {
+  stuck_ = finish.stuck;
+  take_aborted();  // what came in while this turn was looking
+  for (uint32_t reactor : stuck_) {
+    report_.aborted.push_back(stuck_exchange(reactor));
+    log_event(LogLevel::error, "reactor_stuck",
+              {{"reactor", reactor}, {"route", report_.aborted.back().target}});
+  }
+  fill_report(finish.exit_code);
+  log_stopped();
+}
+
+Runner::Totals Runner::totals() const noexcept {
+  Totals sum;
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    sum.active += load(control_.counters(reactor).active);
+    sum.idle += load(control_.counters(reactor).idle);
+  }
+  return sum;
+}
+
+AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
+  const char* route = control_.counters(reactor).route.load(std::memory_order_acquire);
+  return {.peer = {},
+          .method = {},
+          .target = route ? route : "",
+          .state = "handling",
+          .age_ms = 0,
+          .bytes_sent = 0,
+          .why = "stuck reactor"};
+}
+
+void Runner::fill_report(int exit_code) {
+  report_.reason = coordinator_.reason();
+  report_.io = options_.io;
+  report_.exit_code = exit_code;
+  report_.duration_ms = to_ms(coordinator_.elapsed());
+  report_.phases = coordinator_.spans();
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    const ReactorCounters& counters = control_.counters(reactor);
+    report_.reactors.push_back({.id = reactor,
+                                .accepted = load(counters.accepted),
+                                .accepted_while_stopping = load(counters.accepted_while_stopping),
+                                .idle_closed = load(counters.idle_closed),
+                                .completed = load(counters.completed),
+                                .aborted = load(counters.aborted)});
+    report_.late_requests += load(counters.late_requests);
+  }
+  report_.background = {
+      .completed = load(tasks_.completed), .failed = load(tasks_.failed), .abandoned = load(tasks_.running)};
+}
+
+void Runner::log_stopped() const {
+  uint64_t completed = 0;
+  uint64_t idle_closed = 0;
+  for (const ReactorTotals& reactor : report_.reactors) {
+    completed += reactor.completed;
+    idle_closed += reactor.idle_closed;
+  }
+  log_event(report_.exit_code == 0 ? LogLevel::info : LogLevel::warning, "stopped",
+            {{"duration", coordinator_.elapsed()},
+             {"completed", completed},
+             {"idle_closed", idle_closed},
+             {"aborted", report_.aborted.size()},
+             {"exit_code", report_.exit_code}});
+}
+
+}  // namespace lastcall

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <lastcall/core/fd.hpp>
+#include <lastcall/shutdown/control.hpp>
+#include <lastcall/shutdown/coordinator.hpp>
+#include <lastcall/shutdown/report.hpp>
+#include <lastcall/shutdown/signals.hpp>
+
+namespace lastcall {
+
+/// Background tasks and shutdown hooks, counted by whoever runs them, from any thread. Raise `running` before
+/// a task starts; when it has ended, first raise completed or failed, then lower `running`, and at zero call
+/// StopControl::wake_runner().
+struct TaskCounters {
+  std::atomic<uint64_t> running{0};
+  std::atomic<uint64_t> completed{0};
+  std::atomic<uint64_t> failed{0};
+};
+
+struct RunnerOptions {
+  StopOptions stop{};          ///< of a stop by signal
+  Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
+  std::string io{};            ///< name of the I/O backend, for the report
+  /// Called with SIGHUP, SIGUSR1 or SIGUSR2, in any phase, on the runner's thread: the deadline waits for it,
+  /// so it must return soon. What it throws is logged. Empty: the signal is logged as ignored.
+  std::move_only_function<void(int)> on_signal{};
+};
+
+/// Waits for a stop, leads the reactors through it, and tells how it went. The only waiting of the main
+/// thread: signals, the reactors' acknowledgements, requests to stop, and the next instant that matters; no
+/// polling.
+///
+/// SIGTERM and SIGINT stop, SIGQUIT stops without announce; a second one of the three forces; a third leaves
+/// at once by _exit(2), without a report. A stop that was requested by the program is not a signal: the first
+/// signal after it is one more request, which may only shorten the stop.
+class Runner {
+ public:
+  /// `control` must outlive the runner. Throws std::system_error when the process has no descriptors left.
+  Runner(StopControl& control, RunnerOptions options);
+
+  /// Asks for a stop, before or during run(), from any thread. The first request starts the stop and names
+  /// it; a further one may only shorten it; after the end it does nothing. Time counts from when run() sees
+  /// it.
+  void request_stop(const StopOptions& options, std::string reason);
+
+  /// Returns when every reactor has acknowledged `stopped`, or at the deadline. Once only. Where stuck() is
+  /// not empty, threads still run: write the report, flush, and leave by _exit(report.exit_code) without
+  /// destroying anything they may use.
+  [[nodiscard]] DrainReport run();
+
+  [[nodiscard]] const std::vector<uint32_t>& stuck() const noexcept { return stuck_; }  ///< after run()
+  [[nodiscard]] TaskCounters& tasks() noexcept { return tasks_; }
+
+ private:
+  struct Request {
+    StopOptions options;
+    std::string reason;
+  };
+  struct Totals {
+    uint64_t active = 0;
+    uint64_t idle = 0;
+  };
+
+  void wait();
+  void take_signals();
+  void on_stop_signal(int number);
+  void on_other_signal(int number);
+  void take_requests();
+  void look_at_reactors();
+  void take_aborted();
+  void feed(const Coordinator::Input& input);
+
+  void act(const Coordinator::Enter& entered);
+  void act(const Coordinator::Progress&);
+  void act(const Coordinator::Silent& silent);
+  void act(const Coordinator::Finish& finish);
+
+  [[nodiscard]] Totals totals() const noexcept;
+  [[nodiscard]] AbortedExchange stuck_exchange(uint32_t reactor) const;
+  void fill_report(int exit_code);
+  void log_stopped() const;
+
+  StopControl& control_;
+  RunnerOptions options_;
+  Coordinator coordinator_;
+  TaskCounters tasks_;
+  int stop_signals_ = 0;
+  bool started_ = false;
+  DrainReport report_;
+  std::vector<uint32_t> stuck_;
+
+  Fd request_fd_;
+  std::mutex mutex_;  // guards requests_
+  std::vector<Request> requests_;
+};
+
+}  // namespace lastcall

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes the seeds of head_fuzz and body_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
+import pathlib
+
+HEAD = {
+    "get": b"GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
+    "pipelined": b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: b\r\n\r\n",
+    "post-length": b"POST /a?b=c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\t\r\n\r\n",
+    "post-chunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\t\r\nExpect: 100-continue\r\n\r\n",
+    "te-gzip": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    "te-and-length": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+    "two-lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+    "length-list": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n",
+    "length-huge": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n",
+    "absolute": b"GET http://[::1]:80/a?b#c HTTP/1.1\r\nHost: a\r\n\r\n",
+    "absolute-bare": b"OPTIONS http://example.org HTTP/1.1\r\nHost: a\r\n\r\n",
+    "connect": b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+    "asterisk": b"OPTIONS * HTTP/1.1\r\nHost: \r\n\r\n",
+    "percent": b"GET /%41%2f%zz HTTP/1.1\r\nHost: a%41\r\n\r\n",
+    "old": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "oldest": b"GET /\r\n",
+    "later": b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+    "preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "query": b"QUERY / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "leading": b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "bare-return": b"GET / HTTP/1.1\r\nHost: a\r\n\rQGET /smuggled HTTP/1.1\r\n\r\n",
+    "hidden-length": b"POST / HTTP/1.1\r\nHost: a\r\nX:\rZContent-Length: 5\r\n\r\n",
+    "bare-feed": b"GET / HTTP/1.1\nHost: a\n\n",
+    "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n Content-Length: 5\r\n\r\n",
+    "no-name": b"GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n",
+    "blank-name": b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
+    "two-hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    "upgrade": b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: x,\tupgrade\r\nUpgrade: websocket\r\n\r\n",
+    "obs-text": b"GET / HTTP/1.1\r\nHost: a\r\nX: \xc3\xa9\xff\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00",
+}
+BODY = {
+    "chunks": b"5\r\nhello\r\na\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
+    "empty": b"0\r\n\r\n",
+    "zeros": b"000000000000000\r\n\r\n",
+    "trailers": b"1\r\nx\r\n0\r\nX-Sum: abc\r\nY:\r\n\r\nGET /",
+    "trailer-length": b"0\r\nContent-Length: 5\r\n\r\n",
+    "trailer-folded": b"0\r\nX: 1\r\n 2\r\n\r\n",
+    "trailer-hidden": b"0\r\nX:\rZHost: b\r\n\r\n",
+    "extension": b"5;a=b;c=d\r\nhello\r\n0\r\n\r\n",
+    "quoted": b"5 ; a = \"b\\\"c;\" ;d\r\nhello\r\n0;e\r\n\r\n",
+    "no-value": b"5;a=\r\nhello\r\n0\r\n\r\n",
+    "no-extension": b"5;=x\r\nhello\r\n0\r\n\r\n",
+    "bare-return": b"5\rZhello\r\n0\r\n\r\n",
+    "bare-feed": b"0\r\n\nGET / HTTP/1.1\r\n\r\n",
+    "not-ended": b"5\r\nhelloXX0\r\n\r\n",
+    "too-large": b"fffffffffffffff\r\nhello",
+    "too-long": b"0000000000000005\r\nhello\r\n0\r\n\r\n",
+    "signed": b"-5\r\nhello\r\n0\r\n\r\n",
+    "prefixed": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "blank": b"5 \r\nhello\r\n0\r\n\r\n",
+}
+# Options, plan of cuts: single bytes, by three and seven, small limits; for bodies also by length.
+WAYS = [(0, b""), (0, b"\x03\x07"), (1, b"\x02")]
+
+here = pathlib.Path(__file__).parent
+for folder, seeds in (("head", HEAD), ("body", BODY)):
+    (here / folder).mkdir(exist_ok=True)
+    for number, (name, wire) in enumerate(seeds.items()):
+        options, plan = WAYS[number % len(WAYS)]
+        (here / folder / name).write_bytes(bytes([options, len(plan)]) + plan + wire)
+(here / "body" / "length").write_bytes(bytes([2 | 5 << 2, 1, 2]) + b"helloGET /")
+(here / "body" / "length-zero").write_bytes(bytes([2, 0]) + b"GET /")
+(here / "body" / "length-too-large").write_bytes(bytes([3 | 60 << 2 & 0xFF, 0]) + b"x" * 60)

@@ -1,0 +1,385 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <future>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include <lastcall/core/log.hpp>
+#include <lastcall/shutdown/runner.hpp>
+
+namespace lastcall {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr StopOptions kPatient{.deadline = 1h};
+// Forcing begins after 20 ms, and then there is an hour for it: no deadline that a slow machine could miss.
+constexpr StopOptions kSoonForced{.deadline = 1h, .force_margin = 1h - 20ms};
+
+/// A thread that watches the broadcast like a reactor and calls `on_phase` for what it sees, until it sees
+/// `stopped`.
+class FakeReactor {
+ public:
+  using OnPhase = std::function<void(Phase)>;
+
+  FakeReactor(StopControl& control, OnPhase on_phase)
+      : thread_([&control, on_phase = std::move(on_phase)] {
+          Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
+          epoll_event event{.events = EPOLLIN | EPOLLET, .data = {}};  // edges, as the counter is never read
+          ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, control.broadcast_fd(), &event);
+          for (Phase seen = Phase::running; seen != Phase::stopped;) {
+            ::epoll_wait(epoll.get(), &event, 1, -1);
+            Phase phase = control.phase();
+            if (phase != seen) on_phase(phase);
+            seen = phase;
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+class RunnerTest : public testing::Test {
+ protected:
+  RunnerTest() { log_configure(LogFormat::text, LogLevel::off); }
+  ~RunnerTest() override { log_configure(LogFormat::text, LogLevel::info); }
+
+  /// Acknowledges everything at once.
+  FakeReactor::OnPhase obedient(uint32_t reactor = 0) {
+    return [this, reactor](Phase phase) { control_.acknowledge(reactor, phase); };
+  }
+  /// Holds one exchange that only forcing ends.
+  FakeReactor::OnPhase stubborn(std::function<void()> when_draining = [] {}) {
+    ReactorCounters& counters = control_.counters(0);
+    counters.accepted = 1;
+    counters.active = 1;
+    return [this, &counters, when_draining](Phase phase) {
+      if (phase == Phase::forcing) {
+        control_.report_aborted({"127.0.0.1:1", "GET", "/slow", "writing", 5, 6, control_.why()});
+        counters.aborted = 1;
+        counters.active = 0;
+      }
+      control_.acknowledge(0, phase);
+      if (phase == Phase::draining) when_draining();
+    };
+  }
+  static std::vector<Phase> phases(const DrainReport& report) {
+    std::vector<Phase> seen;
+    for (const PhaseSpan& span : report.phases) seen.push_back(span.phase);
+    return seen;
+  }
+  static void send(int number) { ::kill(::getpid(), number); }
+
+  Signals signals_;  // before any thread
+  StopControl control_{1};
+};
+
+TEST_F(RunnerTest, LeadsThroughACleanStop) {
+  Runner runner(control_, {.io = "epoll"});
+  ReactorCounters& counters = control_.counters(0);
+  counters.accepted = 5;
+  counters.completed = 3;
+  counters.idle = 2;
+  counters.late_requests = 7;
+  FakeReactor reactor(control_, [&](Phase phase) {
+    if (phase == Phase::draining) {
+      counters.accepted_while_stopping = 1;
+      counters.accepted = 6;
+      counters.completed = 4;
+    }
+    control_.acknowledge(0, phase);
+    if (phase != Phase::draining) return;
+    counters.idle_closed = 2;
+    counters.idle = 0;
+    control_.wake_runner();
+  });
+  runner.request_stop(kPatient, "test");
+  DrainReport report = runner.run();
+
+  EXPECT_EQ(report.reason, "test");
+  EXPECT_EQ(report.io, "epoll");
+  EXPECT_EQ(report.exit_code, 0);
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::stopped));
+  EXPECT_EQ(report.phases.back().end_ms, report.duration_ms);
+  ASSERT_EQ(report.reactors.size(), 1u);
+  EXPECT_EQ(report.reactors[0].accepted, 6u);
+  EXPECT_EQ(report.reactors[0].accepted_while_stopping, 1u);
+  EXPECT_EQ(report.reactors[0].idle_closed, 2u);
+  EXPECT_EQ(report.reactors[0].completed, 4u);
+  EXPECT_EQ(report.late_requests, 7u);
+  EXPECT_THAT(report.aborted, IsEmpty());
+  EXPECT_THAT(runner.stuck(), IsEmpty());
+}
+
+TEST_F(RunnerTest, WaitsForAConnectionThatIsBetweenActiveAndIdle) {
+  // Neither active nor idle while it changes sides, but accepted and not ended: still open.
+  Runner runner(control_, {});
+  ReactorCounters& counters = control_.counters(0);
+  counters.accepted = 1;
+  bool ended = false;
+  bool ended_before_stop = false;
+  FakeReactor reactor(control_, [&](Phase phase) {
+    if (phase == Phase::stopped) ended_before_stop = ended;
+    control_.acknowledge(0, phase);
+    if (phase != Phase::draining) return;
+    control_.wake_runner();
+    while (control_.phase() == Phase::draining && counters.active < 100) counters.active += 1;
+    counters.active = 0;
+    ended = true;
+    counters.completed = 1;
+    control_.wake_runner();
+  });
+  runner.request_stop(kPatient, "test");
+  EXPECT_EQ(runner.run().exit_code, 0);
+  EXPECT_TRUE(ended_before_stop);
+}
+
+TEST_F(RunnerTest, ManyRequestsFromManyThreadsAreOneStop) {
+  Runner runner(control_, {});
+  FakeReactor reactor(control_, obedient());
+  std::set<std::string> reasons;
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 8; ++i) {
+    std::string reason = "thread " + std::to_string(i);
+    reasons.insert(reason);
+    threads.emplace_back([&runner, reason] { runner.request_stop(kPatient, reason); });
+  }
+  DrainReport report = runner.run();
+  EXPECT_THAT(reasons, testing::Contains(report.reason));
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::stopped));
+  threads.clear();
+  runner.request_stop(kPatient, "after the end");
+}
+
+TEST_F(RunnerTest, TermStopsAndAnnounces) {
+  Runner runner(control_, {.stop = {.announce = 10ms, .deadline = 1h}, .signals = &signals_});
+  FakeReactor reactor(control_, obedient());
+  send(SIGTERM);
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.reason, "SIGTERM");
+  EXPECT_EQ(report.exit_code, 0);
+  EXPECT_THAT(phases(report), ElementsAre(Phase::announcing, Phase::draining, Phase::stopped));
+}
+
+TEST_F(RunnerTest, QuitStopsWithoutAnnounce) {
+  Runner runner(control_, {.stop = {.announce = 30min, .deadline = 1h}, .signals = &signals_});
+  FakeReactor reactor(control_, obedient());
+  send(SIGQUIT);
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.reason, "SIGQUIT");
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::stopped));
+}
+
+TEST_F(RunnerTest, TheSecondSignalForces) {
+  Runner runner(control_, {.stop = {.deadline = 1h, .force_margin = 30min}, .signals = &signals_});
+  FakeReactor reactor(control_, stubborn([] { send(SIGINT); }));
+  send(SIGTERM);
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 2);
+  EXPECT_EQ(report.reason, "SIGTERM");
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::forcing, Phase::stopped));
+  ASSERT_EQ(report.aborted.size(), 1u);
+  EXPECT_EQ(report.aborted[0].target, "/slow");
+  EXPECT_EQ(report.aborted[0].why, "second signal");
+  EXPECT_EQ(report.reactors[0].aborted, 1u);
+}
+
+TEST_F(RunnerTest, AForceThatAbortsNothingIsNoFailure) {
+  Runner runner(control_, {.stop = {.deadline = 1h, .force_margin = 30min}, .signals = &signals_});
+  ReactorCounters& counters = control_.counters(0);
+  counters.accepted = 1;
+  counters.active = 1;
+  FakeReactor reactor(control_, [&](Phase phase) {
+    if (phase == Phase::draining) send(SIGTERM);
+    if (phase == Phase::forcing) {
+      counters.completed = 1;
+      counters.active = 0;
+    }
+    control_.acknowledge(0, phase);
+  });
+  send(SIGINT);
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 0);
+  EXPECT_EQ(report.phases[1].phase, Phase::forcing);
+}
+
+TEST_F(RunnerTest, TheFirstSignalAfterAProgrammaticStopDoesNotForce) {
+  ReactorCounters& counters = control_.counters(0);
+  counters.accepted = 1;
+  counters.active = 1;
+  Runner runner(control_, {.stop = kPatient, .signals = &signals_, .on_signal = [&](int) {
+                             counters.completed = 1;
+                             counters.active = 0;
+                             control_.wake_runner();
+                           }});
+  FakeReactor reactor(control_, [&](Phase phase) {
+    control_.acknowledge(0, phase);
+    if (phase != Phase::draining) return;
+    send(SIGINT);
+    send(SIGUSR1);  // taken after SIGINT, and lets the connection end
+  });
+  runner.request_stop(kPatient, "admin");
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.reason, "admin");
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::stopped));
+}
+
+TEST_F(RunnerTest, TheDeadlineForces) {
+  Runner runner(control_, {});
+  FakeReactor reactor(control_, stubborn());
+  runner.request_stop(kSoonForced, "test");
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 2);
+  EXPECT_THAT(phases(report), ElementsAre(Phase::draining, Phase::forcing, Phase::stopped));
+  ASSERT_EQ(report.aborted.size(), 1u);
+  EXPECT_EQ(report.aborted[0].why, "deadline");
+}
+
+TEST_F(RunnerTest, AStuckReactorIsReportedAndNotWaitedFor) {
+  Runner runner(control_, {});  // nobody plays the reactor
+  control_.counters(0).route = "/spin";
+  runner.request_stop({.deadline = 30ms}, "test");
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 2);
+  EXPECT_THAT(runner.stuck(), ElementsAre(0u));
+  ASSERT_EQ(report.aborted.size(), 1u);
+  EXPECT_EQ(report.aborted[0].target, "/spin");
+  EXPECT_EQ(report.aborted[0].state, "handling");
+  EXPECT_EQ(report.aborted[0].why, "stuck reactor");
+  EXPECT_GE(report.duration_ms, 30);
+}
+
+TEST_F(RunnerTest, OtherSignalsGoToTheHookWhichMayThrow) {
+  std::vector<int> seen;
+  Runner* waiting = nullptr;
+  Runner runner(control_, {.signals = &signals_, .on_signal = [&](int number) {
+                             seen.push_back(number);
+                             if (number == SIGUSR2) waiting->request_stop(kPatient, "upgrade");
+                             if (number == SIGHUP) throw std::runtime_error("bad configuration");
+                             if (number == SIGUSR1) throw 1;
+                           }});
+  waiting = &runner;
+  FakeReactor reactor(control_, obedient());
+  for (int number : {SIGUSR2, SIGUSR1, SIGHUP}) send(number);
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.reason, "upgrade");
+  EXPECT_THAT(seen, testing::UnorderedElementsAre(SIGHUP, SIGUSR1, SIGUSR2));
+}
+
+TEST_F(RunnerTest, ARunningTaskHoldsTheStopAndItsFailureIsThree) {
+  Runner runner(control_, {});
+  TaskCounters& tasks = runner.tasks();
+  tasks.running = 2;
+  tasks.completed = 4;
+  bool failed = false;
+  bool failed_before_stop = false;
+  FakeReactor reactor(control_, [&](Phase phase) {
+    if (phase == Phase::stopped) failed_before_stop = failed;
+    control_.acknowledge(0, phase);
+    if (phase != Phase::draining) return;
+    tasks.completed += 1;
+    tasks.running -= 1;
+    control_.wake_runner();
+    failed = true;
+    tasks.failed += 1;
+    tasks.running -= 1;
+    control_.wake_runner();
+  });
+  runner.request_stop(kPatient, "test");
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_TRUE(failed_before_stop);
+  EXPECT_EQ(report.background.completed, 5u);
+  EXPECT_EQ(report.background.failed, 1u);
+  EXPECT_EQ(report.background.abandoned, 0u);
+}
+
+TEST_F(RunnerTest, ATaskThatDoesNotEndIsAbandoned) {
+  Runner runner(control_, {});
+  runner.tasks().running = 1;
+  runner.request_stop({.deadline = 30ms}, "test");
+  DrainReport report = runner.run();
+  EXPECT_EQ(report.exit_code, 2);
+  EXPECT_EQ(report.background.abandoned, 1u);
+}
+
+TEST_F(RunnerTest, LogsTheStopAsEvents) {
+  log_configure(LogFormat::text, LogLevel::info);
+  Runner runner(control_, {.stop = {.announce = 1ms, .deadline = 1h}, .signals = &signals_});
+  control_.counters(0).route = "/spin/{n}";
+  FakeReactor reactor(control_, stubborn([] { send(SIGTERM); }));
+  send(SIGHUP);
+  send(SIGINT);
+  testing::internal::CaptureStderr();
+  DrainReport report = runner.run();
+  std::string log = testing::internal::GetCapturedStderr();
+
+  size_t from = 0;
+  for (const char* line : {" info event=signal_ignored signal=SIGHUP\n",
+                           " info event=stop_requested reason=SIGINT deadline=3600s\n",
+                           " info event=announcing reason=SIGINT deadline=3600s\n",
+                           " info event=drain_started reason=SIGINT deadline=3600s active=1 idle=0\n",
+                           " warning event=forcing why=\"second signal\" active=1 idle=0\n",
+                           " warning event=stopped duration="}) {
+    size_t found = log.find(line, from);
+    ASSERT_NE(found, std::string::npos) << "missing after byte " << from << ":" << line << "in\n" << log;
+    from = found;
+  }
+  EXPECT_THAT(log, testing::EndsWith(" completed=0 idle_closed=0 aborted=1 exit_code=2\n"));
+}
+
+TEST_F(RunnerTest, LogsTheRouteAStuckReactorIsIn) {
+  log_configure(LogFormat::text, LogLevel::info);
+  Runner runner(control_, {});
+  control_.counters(0).route = "/spin";
+  runner.request_stop({.deadline = 20ms}, "test");
+  testing::internal::CaptureStderr();
+  DrainReport report = runner.run();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr(" error event=reactor_stuck reactor=0 route=/spin\n"));
+}
+
+TEST_F(RunnerTest, LogsProgressForEachReactor) {
+  log_configure(LogFormat::text, LogLevel::info);
+  StopControl control(2);
+  Runner runner(control, {});
+  control.counters(0).active = 3;
+  control.counters(0).idle = 10;
+  control.counters(1).active = 2;
+  control.counters(1).idle = 8;
+  runner.request_stop({.deadline = 1200ms, .force_margin = 0s}, "test");
+  testing::internal::CaptureStderr();
+  DrainReport report = runner.run();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr(" info event=drain_progress active=5 idle=18 reactors=\"r0:3/10 r1:2/8\"\n"));
+}
+
+TEST(RunnerDeathTest, TheThirdSignalLeavesAtOnce) {
+  EXPECT_EXIT(
+      {
+        Signals signals;
+        StopControl control(1);
+        Runner runner(control, {.stop = kPatient, .signals = &signals});
+        for (int number : {SIGTERM, SIGINT, SIGQUIT}) ::raise(number);
+        DrainReport report = runner.run();
+      },
+      testing::ExitedWithCode(2), "");
+}
+
+TEST_F(RunnerTest, RunsOnce) {
+  Runner runner(control_, {});
+  runner.request_stop({.deadline = 0s}, "test");
+  DrainReport report = runner.run();
+  EXPECT_DEATH((void)runner.run(), "CHECK failed: !started_");
+}
+
+}  // namespace
+}  // namespace lastcall

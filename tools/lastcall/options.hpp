@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include <lastcall/core/log.hpp>
+#include <lastcall/http/server.hpp>
+
+namespace lastcall::tool {
+
+/// What the command line, the environment and the configuration file together ask for.
+struct Options {
+  ServerOptions server;
+  LogFormat log_format = LogFormat::text;
+  LogLevel log_level = LogLevel::info;
+  bool version = false;
+  bool json = false;
+};
+
+/// The options, or the exit code when there is nothing left to do (--help: 0, a mistake: 1, told on standard error).
+std::variant<Options, int> parse_options(int argc, char** argv);
+
+/// "250ms", "2s", "1m", "1h", also "1.5s"; "0". Throws std::invalid_argument saying what is wrong.
+Duration parse_duration(const std::string& text);
+/// "512", "16k", "1M", "10G" (binary multiples). Throws std::invalid_argument.
+uint64_t parse_size(const std::string& text);
+
+}  // namespace lastcall::tool
