@@ -7,6 +7,7 @@
 namespace lastcall {
 namespace {
 
+constexpr size_t kWarmExchanges = 16;   // that keep their buffers while they wait for the next request
 constexpr size_t kFieldsAtFirst = 32;   // room for header fields before the vector grows
 
 void task_finished(TaskContext& context) {
@@ -34,7 +35,7 @@ Exchange::Exchange(SessionEnvironment& env)
   head.fields.reserve(kFieldsAtFirst);
 }
 
-void Exchange::reset() noexcept {
+void Exchange::reset(bool keep_memory) noexcept {
   session = nullptr;
   route = nullptr;
   reader = nullptr;
@@ -47,7 +48,7 @@ void Exchange::reset() noexcept {
   storage.release();
   body.release();
   chunk.release();
-  response.reset();
+  response.reset(keep_memory);
   context.reset();
 }
 
@@ -77,7 +78,7 @@ Exchange& SessionEnvironment::acquire() {
 }
 
 void SessionEnvironment::release(Exchange& exchange) noexcept {
-  exchange.reset();
+  exchange.reset(free_.size() < kWarmExchanges);
   free_.push_back(&exchange);
 }
 

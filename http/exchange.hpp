@@ -43,7 +43,8 @@ struct Exchange {
   WriteBody* writer = nullptr;
   Instant began{};
 
-  void reset() noexcept;
+  /// Ready for the next request; `keep_memory`: small buffers stay, for a pool that is nearly empty.
+  void reset(bool keep_memory) noexcept;
   static Exchange& of(TaskContext& context) noexcept;
 };
 

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -11,6 +12,8 @@
 
 namespace lastcall {
 namespace {
+
+constexpr size_t kMaxKeptBytes = 4096;  // of each buffer, for the next exchange
 
 bool is_field_value(std::string_view text) noexcept {
   return chars::skip(text.data(), text.data() + text.size(), chars::kValue) == text.data() + text.size();
@@ -33,20 +36,30 @@ Response& Response::header(std::string_view name, std::string_view value) {
   }
   has_date_ = has_date_ || equal_ignoring_case(name, "Date");
   has_server_ = has_server_ || equal_ignoring_case(name, "Server");
-  fields_.append(name);
-  fields_.append(": ");
-  fields_.append(value);
-  fields_.append("\r\n");
+  has_type_ = has_type_ || equal_ignoring_case(name, "Content-Type");
+  add_field(name, value);
   return *this;
+}
+
+void Response::add_field(std::string_view name, std::string_view value) {
+  char* const begin = fields_.prepare(name.size() + value.size() + 4);
+  char* at = begin;
+  at = static_cast<char*>(std::memcpy(at, name.data(), name.size())) + name.size();
+  *at++ = ':';
+  *at++ = ' ';
+  at = static_cast<char*>(std::memcpy(at, value.data(), value.size())) + value.size();
+  *at++ = '\r';
+  *at++ = '\n';
+  fields_.commit(static_cast<size_t>(at - begin));
 }
 
 void Response::body(std::string_view bytes, std::string_view content_type) {
   body_.clear();
   body_.append(bytes);
-  if (!content_type.empty() && !has_type_) {
-    header("Content-Type", content_type);
-    has_type_ = true;
-  }
+  if (content_type.empty() || has_type_) return;
+  if (!is_field_value(content_type)) throw std::invalid_argument("control character in a content type");
+  add_field("Content-Type", content_type);
+  has_type_ = true;
 }
 
 Response& Response::close_connection() noexcept {
@@ -60,9 +73,11 @@ Response& Response::content_length(uint64_t bytes) noexcept {
   return *this;
 }
 
-void Response::reset() noexcept {
-  fields_.release();
-  body_.release();
+void Response::reset(bool keep_memory) noexcept {
+  fields_.clear();
+  body_.clear();
+  if (!keep_memory || fields_.capacity() > kMaxKeptBytes) fields_.release();
+  if (!keep_memory || body_.capacity() > kMaxKeptBytes) body_.release();
   length_ = written_ = 0;
   status_ = 200;
   has_length_ = has_type_ = has_date_ = has_server_ = close_ = head_sent_ = chunked_ = gone_ = false;

@@ -71,7 +71,8 @@ class Response {
   friend class Session;
   friend class WriteBody;
   friend struct Exchange;
-  void reset() noexcept;
+  void add_field(std::string_view name, std::string_view value);
+  void reset(bool keep_memory) noexcept;
 
   Exchange& exchange_;
   Buffer fields_;  // "Name: value\r\n" lines

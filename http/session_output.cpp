@@ -42,7 +42,7 @@ void Session::fail(Exchange& exchange, std::string_view what) {
     close(CloseWish::cut, CloseReason::failed);
     return;
   }
-  exchange.response.reset();
+  exchange.response.reset(true);
   answer_plain(exchange, 500, "500 Internal Server Error\n");
 }
 
@@ -64,8 +64,7 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
     keep_alive_ = false;
   }
   if (response.close_) keep_alive_ = false;
-  // While stopping, requests that are already here are answered; the last of them says close.
-  if (loop().draining && !input_waiting()) keep_alive_ = false;
+  if (last_request()) keep_alive_ = false;
   using Persistence = ResponseHead::Persistence;
   environment_.head_writer.set_time(loop().wall);
   environment_.head_writer.write(
@@ -96,7 +95,8 @@ void Session::finish(Exchange& exchange) {
     if (with_body) link_.output().append(response.body_.view());
   } else if (response.chunked_) {
     link_.output().append("0\r\n\r\n");
-  } else if (response.has_length_ && response.written_ != response.length_) {
+  } else if (response.has_length_ && response.written_ != response.length_ &&
+             may_have_body(exchange.head.method, response.status_)) {
     fail_length(exchange);
     return;
   }
@@ -114,9 +114,7 @@ void Session::finish(Exchange& exchange) {
 }
 
 void Session::fail_length(Exchange& exchange) {
-  log_event(LogLevel::error, "handler_failed",
-            {{"route", exchange.route->pattern}, {"what", "the body is shorter than its announced length"}});
-  close(CloseWish::cut, CloseReason::failed);
+  fail(exchange, "the body is shorter than its announced length");
 }
 
 /// Request and answer are complete: on to the next request, or to the end.
@@ -126,7 +124,7 @@ void Session::end_exchange() {
   environment_.release(exchange);
   state_ = State::head;
   deadline_ = after(loop().now, environment_.options.idle_timeout);
-  if (keep_alive_ && !(loop().draining && !input_waiting())) return;
+  if (keep_alive_ && !last_request()) return;
   bool clean = asked && !input_waiting();
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
@@ -139,7 +137,8 @@ bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
     bool chunked = !response.has_length_ && exchange.head.version_minor >= 1 &&
                    may_have_body(Method::get, response.status_);
     response.chunked_ = chunked && with_body;
-    Framing framing = response.has_length_ ? Framing::length : chunked ? Framing::chunked : Framing::none;
+    bool sized = response.has_length_ && may_have_body(Method::get, response.status_);
+    Framing framing = sized ? Framing::length : chunked ? Framing::chunked : Framing::none;
     // Without a length or chunks the body lasts until the connection ends.
     if (framing == Framing::none && with_body) response.close_ = true;
     write_head(exchange, framing, response.length_);

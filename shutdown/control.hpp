@@ -26,7 +26,6 @@ struct alignas(128) ReactorCounters {
   std::atomic<uint64_t> active{0};                   ///< open, with at least one byte of a request not fully answered
   std::atomic<uint64_t> idle{0};                     ///< open, between requests (or silent so far)
   std::atomic<uint64_t> late_requests{0};            ///< bytes arrived after an idle close had begun
-  std::atomic<uint64_t> loop_lag_us{0};              ///< duration of the last turn of the loop
   std::atomic<const char*> route{nullptr};           ///< pattern of the handler running right now, or nullptr
 };
 
