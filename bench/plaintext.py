@@ -69,7 +69,8 @@ def summarise(samples):
     keys = ["per_second", "user_us", "system_us", "cpu_us", "p99_ms", "rss_bytes", "server_busy", "load_busy"]
     for name, rows in samples.items():
         line = {key: median(row[key] for row in rows) for key in keys}
-        line["spread"] = (max(row["per_second"] for row in rows) - min(row["per_second"] for row in rows)) / line["per_second"]
+        rates = [row["per_second"] for row in rows]
+        line["spread"] = (max(rates) - min(rates)) / line["per_second"]
         line["errors"] = sum(row["errors"] for row in rows)
         line["rate_ratio"] = ratio(rows, samples.get(BASE, []), "per_second")
         line["cpu_ratio"] = ratio(rows, samples.get(BASE, []), "cpu_us")
@@ -86,7 +87,8 @@ def show(summary):
     print(f"{'':18}{'req/s':>9}{'±%':>5}{'user µs':>9}{'sys µs':>8}{'cpu µs':>8}{'p99 ms':>8}{'RSS MB':>8}{'errors':>7}"
           f"{'rate/floor':>11}{'cpu/floor':>10}{'server':>8}{'load':>6}  saturated")
     for name, line in summary.items():
-        p99, rate, cpu = ("-" if line[key] is None else format(line[key], ".2f") for key in ("p99_ms", "rate_ratio", "cpu_ratio"))
+        p99, rate, cpu = ("-" if value is None else f"{value:.2f}"
+                          for value in (line["p99_ms"], line["rate_ratio"], line["cpu_ratio"]))
         print(f"{name:18}{line['per_second']:9.0f}{100 * line['spread'] / 2:5.0f}{line['user_us']:9.2f}{line['system_us']:8.2f}"
               f"{line['cpu_us']:8.2f}{p99:>8}{line['rss_bytes'] / 1e6:8.1f}{line['errors']:7d}{rate:>11}{cpu:>10}"
               f"{line['server_busy']:8.0%}{line['load_busy']:6.0%}  {saturated(line)}")

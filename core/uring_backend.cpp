@@ -71,12 +71,13 @@ void UringBackend::cancel_all() noexcept {
 
 io_uring_sqe* UringBackend::next_entry() {
   constexpr int kMaxSubmits = 1000;  // each makes room, unless the kernel is out of memory
-  for (int submits = 0; submits < kMaxSubmits; ++submits) {
-    if (io_uring_sqe* entry = io_uring_get_sqe(&ring_.raw)) return entry;
+  io_uring_sqe* entry = io_uring_get_sqe(&ring_.raw);
+  for (int submits = 0; entry == nullptr && submits < kMaxSubmits; ++submits) {
     io_uring_submit(&ring_.raw);
+    entry = io_uring_get_sqe(&ring_.raw);
   }
-  LASTCALL_CHECK(!"the submission queue stays full");
-  return nullptr;
+  LASTCALL_CHECK(entry != nullptr);
+  return entry;
 }
 
 UringBackend::Slot& UringBackend::bind(Token token, int fd) {
@@ -100,7 +101,7 @@ void UringBackend::subscribe(Token token, int fd, Op op) {
   arm(slot);
 }
 
-void UringBackend::arm(Slot& slot, bool poll_first) {
+void UringBackend::arm(Slot& slot) {
   io_uring_sqe* entry = next_entry();
   switch (slot.standing) {
     case Op::accept: io_uring_prep_multishot_accept(entry, slot.fd, nullptr, nullptr, SOCK_CLOEXEC); break;
@@ -108,14 +109,14 @@ void UringBackend::arm(Slot& slot, bool poll_first) {
       io_uring_prep_recv_multishot(entry, slot.fd, nullptr, 0, 0);
       entry->flags |= IOSQE_BUFFER_SELECT;
       entry->buf_group = UringBuffers::kGroup;
-      if (poll_first) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
       break;
     case Op::watch: io_uring_prep_poll_multishot(entry, slot.fd, POLLIN); break;
-    default: LASTCALL_CHECK(!"not a subscription");
+    default: LASTCALL_CHECK(slot.standing == Op::recv);  // not a subscription
   }
   ++slot.epoch;  // what is still to come from the one before goes by another name
   io_uring_sqe_set_data64(entry, name_of(slot.token, slot.standing, slot.epoch));
   slot.state = State::armed;
+  slot.fed = false;
 }
 
 void UringBackend::cancel(Slot& slot) {
@@ -152,7 +153,7 @@ void UringBackend::retry(Slot& slot, int32_t result) {
     return;
   }
   if (result == -EAGAIN) set_nonblocking(slot.fd, false);
-  arm(slot, true);
+  arm(slot);
 }
 
 void UringBackend::accept_start(Token token, int fd) {
@@ -255,11 +256,21 @@ void UringBackend::enter(Instant until) {
 void UringBackend::end_turn() {
   if (!starved_.empty()) buffers_.widen();
   buffers_.publish();
-  if (starved_.empty()) return;
-  for (Token token : starved_) {
-    Slot* slot = find(token);
-    // POLL_FIRST: on an idle socket an empty ring would end it again at once.
-    if (slot != nullptr && slot->standing == Op::recv && slot->state == State::starved) arm(*slot, true);
+  if (!starved_.empty()) feed_starved();
+}
+
+/// Arms again what ended for want of buffers; those that got nothing go first, so that everybody has a turn.
+/// It cannot spin: all buffers are in the ring now, and who finds none again was beaten to them by others
+/// that made progress. Not with IORING_RECVSEND_POLL_FIRST: on a socket where bytes and the end are both
+/// waiting, the end is then lost (seen with Unix sockets on Linux 6.18).
+void UringBackend::feed_starved() {
+  for (const bool fed : {false, true}) {
+    for (const Token token : starved_) {
+      Slot* slot = find(token);
+      if (slot == nullptr || slot->standing != Op::recv || slot->state != State::starved || slot->fed != fed)
+        continue;
+      arm(*slot);
+    }
   }
   starved_.clear();
 }

@@ -82,6 +82,7 @@ class UringBackend {
     State state = State::unarmed;
     uint8_t epoch = 0;  // of the subscription; travels in place of the caller's `kind`
     bool listening = false;
+    bool fed = false;  // bytes came since it was armed
   };
 
   struct Ring {
@@ -105,7 +106,7 @@ class UringBackend {
     return slot != nullptr && slot->standing == name.op && slot->epoch == name.kind ? slot : nullptr;
   }
   void subscribe(Token token, int fd, Op op);
-  void arm(Slot& slot, bool poll_first = false);
+  void arm(Slot& slot);
   void cancel(Slot& slot);
   bool stop(Token token, int fd, Op op);
   void submit_send(int fd, PendingSend& send);
@@ -115,6 +116,7 @@ class UringBackend {
   [[nodiscard]] io_uring_sqe* next_entry();
   void enter(Instant until);
   void end_turn();
+  void feed_starved();
   void cancel_all() noexcept;
 
   template <class Sink>
@@ -176,6 +178,7 @@ void UringBackend::on_bytes(Token name, int32_t result, bool more, std::span<con
                             Sink& sink) {
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
+  slot->fed = true;
   if (!more && slot->state == State::armed) slot->state = State::unarmed;
   sink(Event{with_op(slot->token, Op::recv), result, false, bytes});
   if (!more) on_lost(name, sink);

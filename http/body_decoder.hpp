@@ -13,17 +13,18 @@
 
 namespace lastcall {
 
-/// Frames a request body, RFC 9112 6 and 7: by length, or chunked with our own strict decoder (CRLF only, at most
-/// kMaxChunkSizeDigits hex digits, extension grammar of 7.1.1, bounded lines, trailers checked like headers and without
-/// the fields that a trailer may not carry: framing, routing, authentication, Host, Connection, Content-*, ...).
-/// Resumable at every byte; the answers never depend on the cuts.
+/// Frames a request body, RFC 9112 6 and 7: by length, or chunked with our own strict decoder (CRLF only, at
+/// most kMaxChunkSizeDigits hex digits, extension grammar of 7.1.1, bounded lines, trailers checked like
+/// headers and without the fields that a trailer may not carry: framing, routing, authentication, Host,
+/// Connection, Content-*, ...). Resumable at every byte; the answers never depend on the cuts.
 class BodyDecoder {
  public:
   struct Step {
     enum class Outcome : uint8_t { more, data, complete, refused } outcome = Outcome::more;
-    size_t consumed = 0;    ///< bytes of the input that are done with
-    std::string_view data;  ///< data: body bytes, a view into the input; a chunk is cut only where the input was
-    Refusal refusal;        ///< refused: 400, 413 or 431
+    size_t consumed = 0;  ///< bytes of the input that are done with
+    std::string_view
+        data;         ///< data: body bytes, a view into the input; a chunk is cut only where the input was
+    Refusal refusal;  ///< refused: 400, 413 or 431
   };
 
   void start_length(uint64_t length) noexcept;
@@ -31,9 +32,9 @@ class BodyDecoder {
   /// 413 as soon as the length or a chunk size says that the body will have more. Lasts over starts.
   void set_max_body_bytes(uint64_t limit) noexcept { max_body_bytes_ = limit; }
 
-  /// Takes the next piece. `data`: call again with what is left; `more`: all was consumed, feed more; `complete`: the
-  /// body ended, `consumed` is where the next request begins. A body of length 0 completes at the first call. Once
-  /// `complete` or `refused`, says so again until the next start.
+  /// Takes the next piece. `data`: call again with what is left; `more`: all was consumed, feed more;
+  /// `complete`: the body ended, `consumed` is where the next request begins. A body of length 0 completes at
+  /// the first call. Once `complete` or `refused`, says so again until the next start.
   [[nodiscard]] Step next(std::string_view bytes) noexcept;
 
   [[nodiscard]] bool complete() const noexcept { return state_ == State::done; }
@@ -42,7 +43,16 @@ class BodyDecoder {
   [[nodiscard]] const std::vector<Field>& trailers() const noexcept { return trailers_; }
 
  private:
-  enum class State : uint8_t { done, refused, length, chunk_line, data, data_return, data_line_feed, trailers };
+  enum class State : uint8_t {
+    done,
+    refused,
+    length,
+    chunk_line,
+    data,
+    data_return,
+    data_line_feed,
+    trailers
+  };
 
   void start(State state) noexcept;
   Step next_length(std::string_view bytes) noexcept;

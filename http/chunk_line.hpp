@@ -4,8 +4,8 @@
 
 namespace lastcall {
 
-/// Reads one chunk-size [ chunk-ext ] CRLF, RFC 9112 7.1, a byte at a time: at most kMaxChunkSizeDigits hex digits and
-/// kMaxChunkLineBytes in all, extensions checked against 7.1.1 and dropped.
+/// Reads one chunk-size [ chunk-ext ] CRLF, RFC 9112 7.1, a byte at a time: at most kMaxChunkSizeDigits hex
+/// digits and kMaxChunkLineBytes in all, extensions checked against 7.1.1 and dropped.
 class ChunkLine {
  public:
   enum class Outcome : uint8_t { more, complete, refused };
@@ -18,7 +18,17 @@ class ChunkLine {
 
  private:
   enum class State : uint8_t {
-    size, before_semicolon, before_name, name, before_equals, before_value, token, quoted, escaped, after_quoted, line_feed,
+    size,
+    before_semicolon,
+    before_name,
+    name,
+    before_equals,
+    before_value,
+    token,
+    quoted,
+    escaped,
+    after_quoted,
+    line_feed
   };
   Outcome refuse(const char* what) noexcept;
   bool step(char c) noexcept;

@@ -37,7 +37,8 @@ void note_expect(std::string_view list, Seen& seen) noexcept {
   }
 }
 
-Refusal note_once(const std::string_view*& slot, const std::string_view& value, const char* complaint) noexcept {
+Refusal note_once(const std::string_view*& slot, const std::string_view& value,
+                  const char* complaint) noexcept {
   if (slot != nullptr) return {400, complaint};
   slot = &value;
   return {};
@@ -68,8 +69,8 @@ Refusal note_field(const Field& field, Seen& seen) noexcept {
   return {};
 }
 
-// RFC 9112 3.2 and 3.2.2: the authority of the target wins, but Host must be valid all the same; it may be empty where
-// the target has no authority.
+// RFC 9112 3.2 and 3.2.2: the authority of the target wins, but Host must be valid all the same; it may be
+// empty where the target has no authority.
 Refusal judge_host(const Seen& seen, RequestHead& head) noexcept {
   if (seen.host == nullptr) {
     return head.version_minor == 0 ? Refusal() : Refusal{400, "missing Host"};
@@ -144,12 +145,31 @@ Refusal judge_fields(RequestHead& head) noexcept {
 }
 
 bool forbidden_in_trailers(std::string_view name) noexcept {
-  constexpr std::string_view kForbidden[] = {
-      "te",            "host",          "vary",    "cookie",  "expect",         "pragma",      "range",
-      "trailer",       "upgrade",       "if-match", "connection", "keep-alive", "set-cookie",  "cache-control",
-      "authorization", "max-forwards",  "if-range", "if-none-match", "transfer-encoding",      "if-modified-since",
-      "proxy-connection", "proxy-authorization", "if-unmodified-since", "proxy-authenticate",  "www-authenticate",
-  };
+  constexpr std::string_view kForbidden[] = {"authorization",
+                                             "cache-control",
+                                             "connection",
+                                             "cookie",
+                                             "expect",
+                                             "host",
+                                             "if-match",
+                                             "if-modified-since",
+                                             "if-none-match",
+                                             "if-range",
+                                             "if-unmodified-since",
+                                             "keep-alive",
+                                             "max-forwards",
+                                             "pragma",
+                                             "proxy-authenticate",
+                                             "proxy-authorization",
+                                             "proxy-connection",
+                                             "range",
+                                             "set-cookie",
+                                             "te",
+                                             "trailer",
+                                             "transfer-encoding",
+                                             "upgrade",
+                                             "vary",
+                                             "www-authenticate"};
   constexpr std::string_view kContent = "content-";
   if (equal_ignoring_case(name.substr(0, kContent.size()), kContent)) return true;
   for (const std::string_view forbidden : kForbidden) {

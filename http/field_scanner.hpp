@@ -14,8 +14,8 @@ struct ScanResult {
   Refusal refusal;      ///< refused
 };
 
-/// Scans *( field-line CRLF ) CRLF, RFC 9112 5, as strictly as HeadScanner promises. Resumable at every byte. What it
-/// answers depends on the bytes alone, never on how they were cut.
+/// Scans *( field-line CRLF ) CRLF, RFC 9112 5, as strictly as HeadScanner promises. Resumable at every byte.
+/// What it answers depends on the bytes alone, never on how they were cut.
 class FieldScanner {
  public:
   FieldScanner() noexcept = default;

@@ -6,11 +6,11 @@ namespace lastcall {
 namespace {
 
 constexpr std::array<std::string_view, kMethodCount> kNames = {
-    "GET",    "HEAD",      "POST",     "PUT",       "DELETE",  "OPTIONS", "PATCH",      "TRACE",      "CONNECT",
-    "ACL",    "BIND",      "CHECKOUT", "COPY",      "LINK",    "LOCK",    "MERGE",      "MKACTIVITY", "MKCALENDAR",
-    "MKCOL",  "MOVE",      "M-SEARCH", "NOTIFY",    "PROPFIND", "PROPPATCH", "PURGE",   "REBIND",     "REPORT",
-    "SEARCH", "SUBSCRIBE", "UNBIND",   "UNLINK",    "UNLOCK",  "UNSUBSCRIBE",
-};
+    "GET",       "HEAD",     "POST",       "PUT",        "DELETE",     "OPTIONS", "PATCH",
+    "TRACE",     "CONNECT",  "ACL",        "BIND",       "CHECKOUT",   "COPY",    "LINK",
+    "LOCK",      "MERGE",    "MKACTIVITY", "MKCALENDAR", "MKCOL",      "MOVE",    "M-SEARCH",
+    "NOTIFY",    "PROPFIND", "PROPPATCH",  "PURGE",      "REBIND",     "REPORT",  "SEARCH",
+    "SUBSCRIBE", "UNBIND",   "UNLINK",     "UNLOCK",     "UNSUBSCRIBE"};
 
 /// The one of kMethods whose name is `token`; each comparison is against a constant.
 template <Method... kMethods>
@@ -22,7 +22,9 @@ std::optional<Method> one_of(std::string_view token) noexcept {
 
 }  // namespace
 
-std::string_view to_string(Method method) noexcept { return kNames[static_cast<size_t>(method)]; }
+std::string_view to_string(Method method) noexcept {
+  return kNames[static_cast<size_t>(method)];
+}
 
 std::optional<Method> parse_method(std::string_view token) noexcept {
   using enum Method;

@@ -17,8 +17,8 @@ struct Field {
 /// Case-insensitive comparison of ASCII (RFC 9110 5.1).
 [[nodiscard]] bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept;
 
-/// A request head, parsed and judged. All views point into the bytes it was parsed from, but for the path of an absolute
-/// target that has none: "/" or "*" in static storage.
+/// A request head, parsed and judged. All views point into the bytes it was parsed from, but for the path of
+/// an absolute target that has none: "/" or "*" in static storage.
 struct RequestHead {
   enum class Form : uint8_t { origin, absolute, authority, asterisk };  // RFC 9112 3.2
 
@@ -28,15 +28,15 @@ struct RequestHead {
   std::string_view target;  ///< as sent
   std::string_view path;    ///< still percent-encoded; "*" for asterisk form, empty for authority form
   std::string_view query;   ///< after '?', without it
-  std::string_view host;    ///< Host field, or the authority of an absolute target (which wins, RFC 9112 3.2.2)
+  std::string_view host;  ///< Host field, or the authority of an absolute target (which wins, RFC 9112 3.2.2)
   std::vector<Field> fields;
 
-  bool chunked = false;       ///< Transfer-Encoding: chunked
-  bool has_length = false;    ///< Content-Length present
+  bool chunked = false;     ///< Transfer-Encoding: chunked
+  bool has_length = false;  ///< Content-Length present
   uint64_t content_length = 0;
-  bool keep_alive = true;     ///< what version and Connection ask for (RFC 9112 9.3)
+  bool keep_alive = true;  ///< what version and Connection ask for (RFC 9112 9.3)
   bool expect_continue = false;
-  bool upgrade = false;       ///< Connection: upgrade and an Upgrade field
+  bool upgrade = false;  ///< Connection: upgrade and an Upgrade field
 
   /// Value of the first field of that name, or nullptr. Linear; names compare case-insensitively.
   [[nodiscard]] const std::string_view* find(std::string_view name) const noexcept;

@@ -14,7 +14,9 @@
 namespace lastcall {
 namespace {
 
-RequestHead& head_of(llhttp_t* parser) noexcept { return *static_cast<RequestHead*>(parser->data); }
+RequestHead& head_of(llhttp_t* parser) noexcept {
+  return *static_cast<RequestHead*>(parser->data);
+}
 
 // A span comes in pieces where the input was cut, the pieces side by side.
 void extend(std::string_view& view, const char* at, size_t length) noexcept {
@@ -39,7 +41,9 @@ int on_header_value(llhttp_t* parser, const char* at, size_t length) noexcept {
 }
 
 // The body is not llhttp's business: stop right behind the head.
-int on_headers_complete(llhttp_t*) noexcept { return HPE_PAUSED; }
+int on_headers_complete(llhttp_t*) noexcept {
+  return HPE_PAUSED;
+}
 
 constexpr llhttp_settings_t make_settings() noexcept {
   llhttp_settings_t settings{};
@@ -62,7 +66,8 @@ struct RequestParser::Llhttp {
     parser.lenient_flags = LENIENT_VERSION;  // else HTTP/1.2 is an error; HeadScanner has judged the version
   }
 
-  // Until 9.4 llhttp refuses HTAB behind a Content-Length or a coding, though it is OWS: such blanks are left out.
+  // Until 9.4 llhttp refuses HTAB behind a Content-Length or a coding, though it is OWS: such blanks are left
+  // out.
   llhttp_errno_t execute_without_trailing_blanks(std::string_view bytes) noexcept {
     llhttp_errno_t error = HPE_OK;
     while (error == HPE_OK && !bytes.empty()) {
@@ -90,14 +95,16 @@ Refusal RequestParser::parse(std::string_view bytes, const Limits& limits, Reque
   const llhttp_errno_t error = bytes.find('\t') == std::string_view::npos
                                    ? llhttp_execute(&parser, bytes.data(), bytes.size())
                                    : llhttp_->execute_without_trailing_blanks(bytes);
-  if (error != HPE_PAUSED) return {400, error == HPE_OK ? "incomplete head" : llhttp_get_error_reason(&parser)};
+  if (error != HPE_PAUSED)
+    return {400, error == HPE_OK ? "incomplete head" : llhttp_get_error_reason(&parser)};
   // It must have ended where HeadScanner says: paused at the last LF, or behind it.
   if (bytes.data() + bytes.size() - llhttp_get_error_pos(&parser) > 1 || head.target.empty()) {
     return {400, "ambiguous head"};
   }
   if (head.fields.size() > limits.max_fields) return {431, "too many fields"};
 
-  const auto method = parse_method({bytes.data(), static_cast<size_t>(head.target.data() - bytes.data() - 1)});
+  const auto method =
+      parse_method({bytes.data(), static_cast<size_t>(head.target.data() - bytes.data() - 1)});
   if (!method) return {501, "unknown method"};
   head.method = *method;
   head.version_minor = llhttp_get_http_minor(&parser) == 0 ? 0 : 1;

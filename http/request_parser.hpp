@@ -9,10 +9,10 @@
 
 namespace lastcall {
 
-/// Parses one complete head (as HeadScanner delimits it) with llhttp and applies what llhttp leaves to the server: Host
-/// (RFC 9112 3.2), target forms and characters (RFC 9112 3.2, RFC 3986), Content-Length against Transfer-Encoding
-/// (RFC 9112 6.3), Connection as a list. Keeps no state between heads; one a reactor is enough. No allocation when
-/// `head.fields` has capacity.
+/// Parses one complete head (as HeadScanner delimits it) with llhttp and applies what llhttp leaves to the
+/// server: Host (RFC 9112 3.2), target forms and characters (RFC 9112 3.2, RFC 3986), Content-Length against
+/// Transfer-Encoding (RFC 9112 6.3), Connection as a list. Keeps no state between heads; one a reactor is
+/// enough. No allocation when `head.fields` has capacity.
 class RequestParser {
  public:
   RequestParser();

@@ -45,6 +45,7 @@ void Session::consume_stash() {
   } else {
     input_.consume(used);
   }
+  if (peer_ended_) on_end_of_stream();  // what is still incomplete stays so
   steer_input();
 }
 
@@ -57,7 +58,7 @@ size_t Session::consume(std::string_view bytes) {
   return at;
 }
 
-/// Does the next thing that the input allows; false when it has to wait for more input, room, or the handler.
+/// Does the next thing that the input allows; false, with nothing used, when it has to wait for more input, room, or the handler.
 bool Session::step(std::string_view bytes, size_t& used) {
   switch (state_) {
     case State::head:
@@ -70,7 +71,7 @@ bool Session::step(std::string_view bytes, size_t& used) {
     case State::body:
       used = take_body(bytes);
       if (state_ != State::body) return true;
-      if (body_open()) return false;
+      if (body_open()) return used != 0;
       call(*exchange_);
       return true;
     case State::handling:
@@ -79,7 +80,7 @@ bool Session::step(std::string_view bytes, size_t& used) {
       return used != 0;
     case State::discarding:
       used = take_body(bytes);
-      if (state_ == State::discarding && body_open()) return false;
+      if (state_ == State::discarding && body_open()) return used != 0;
       if (state_ == State::discarding) end_exchange();
       return true;
     case State::closing: return false;
@@ -197,8 +198,11 @@ size_t Session::take_body(std::string_view bytes) {
   if (at == 0) return 0;
   continue_owed_ = false;
   more_input_ = at < bytes.size();
-  deadline_ = state_ == State::handling ? kNever : after(loop().now, environment_.options.body_timeout);
-  if (exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete())) {
+  bool resumes = exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete());
+  // A handler may take its time; a client that it waits for may not.
+  bool on_handler = state_ == State::handling && (exchange.reader == nullptr || resumes);
+  deadline_ = on_handler ? kNever : after(loop().now, environment_.options.body_timeout);
+  if (resumes) {
     std::exchange(exchange.reader, nullptr)->resume();
   }
   return at;
@@ -263,7 +267,7 @@ void Session::task_ended(Exchange& exchange) {
 }
 
 void Session::body_wanted(Exchange& exchange) {
-  if (continue_owed_) send_continue(exchange);
+  if (!input_waiting()) send_continue(exchange);
   deadline_ = after(loop().now, environment_.options.body_timeout);
   link_.touch();
 }
@@ -287,7 +291,6 @@ void Session::use_room() {
 
 void Session::on_end_of_stream() {
   peer_ended_ = true;
-  keep_alive_ = false;
   switch (state_) {
     case State::head:
       if (wants_room_) return;  // requests are waiting for room: they are answered, then the connection ends
@@ -297,7 +300,8 @@ void Session::on_end_of_stream() {
     case State::discarding: close(CloseWish::direct, CloseReason::peer_closed); return;
     case State::handling:
       if (!body_open()) return;  // the request is complete: a client that only ended its side gets its answer
-      close(CloseWish::cut, CloseReason::peer_closed);
+      // Earlier answers may still leave; the one that is under way would be taken for whole.
+      close(exchange_->response.head_sent_ ? CloseWish::cut : CloseWish::direct, CloseReason::peer_closed);
       return;
     case State::closing: return;
   }
@@ -305,7 +309,9 @@ void Session::on_end_of_stream() {
 
 void Session::on_deadline() {
   if (deadline_ > loop().now) return;
-  if (state_ == State::head) {
+  if (state_ == State::head && !scanner_.started()) {
+    deadline_ = after(loop().now, environment_.options.idle_timeout);  // answers are still being taken
+  } else if (state_ == State::head) {
     refuse({408, "the request head did not come in time"}, CloseReason::timed_out);
   } else if (body_open() && !exchange_->response.head_sent_ && state_ != State::discarding) {
     refuse({408, "the request body did not come in time"}, CloseReason::timed_out);

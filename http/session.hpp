@@ -82,8 +82,12 @@ class Session {
   void write_refusal(uint16_t status, std::string_view what, std::string_view fields);
   void close(CloseWish wish, CloseReason reason);
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
-  /// Bytes behind the request at hand have arrived.
+  /// Bytes behind what has been taken of the request at hand have arrived.
   [[nodiscard]] bool input_waiting() const noexcept { return consuming_ ? more_input_ : !input_.empty(); }
+  /// The answer at hand ends the connection: requests that are already here are answered, no others.
+  [[nodiscard]] bool last_request() noexcept {
+    return (loop().draining || peer_ended_) && (body_open() || !input_waiting());
+  }
 
   Environment& environment_;
   Link& link_;

@@ -56,8 +56,8 @@ size_t host_length(std::string_view text) noexcept {
   return stop == nullptr ? 0 : static_cast<size_t>(stop - text.data());
 }
 
-/// path-absolute [ "?" query ]; `text` begins with '/', or with '?' after an authority. Browsers send brackets in a
-/// query as they are (the URL standard, not RFC 3986), and nothing can be mistaken in them.
+/// path-absolute [ "?" query ]; `text` begins with '/', or with '?' after an authority. Browsers send
+/// brackets in a query as they are (the URL standard, not RFC 3986), and nothing can be mistaken in them.
 Refusal split_path(std::string_view text, RequestHead& head) noexcept {
   const char* const end = text.data() + text.size();
   const char* at = skip_encoded(text.data(), end, chars::kPath);
@@ -89,7 +89,8 @@ Refusal judge_absolute(RequestHead& head) noexcept {
   }
   const size_t authority = std::min(rest.find_first_of("/?"), rest.size());
   head.host = rest.substr(0, authority);
-  if (!valid_authority(head.host, PortRule::optional)) return {400, "malformed authority in the request target"};
+  if (!valid_authority(head.host, PortRule::optional))
+    return {400, "malformed authority in the request target"};
   rest.remove_prefix(authority);
   if (const Refusal refusal = split_path(rest, head)) return refusal;
   if (head.path.empty()) head.path = rest.empty() && head.method == Method::options ? "*" : "/";

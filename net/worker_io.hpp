@@ -379,6 +379,7 @@ void Worker<B, P>::arm(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::on_due(Conn& connection) {
+  count(connection);  // a request of this very turn makes it active
   if (due(connection) > loop_.now || connection.state_ == State::ending) return;
   if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced) {
     end(connection, connection.reason_);

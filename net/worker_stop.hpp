@@ -71,7 +71,8 @@ void Worker<B, P>::force(Conn& connection) {
   if (connection.state_ == State::lingering) end(connection, connection.reason_);
   if (connection.state_ != State::open) return;
   bool unsent = connection.sending_ || !connection.prepared_.empty();
-  if (!unsent && !connection.protocol_.active()) {
+  bool idle = !unsent && !connection.protocol_.active();
+  if (idle && io().unread(connection.fd_) == 0) {
     io().half_close(connection.fd_);
     end(connection, CloseReason::drained_idle);
     return;
@@ -81,6 +82,7 @@ void Worker<B, P>::force(Conn& connection) {
   exchange.bytes_sent = connection.bytes_sent_;
   exchange.why = control_.why();
   connection.protocol_.describe(exchange);
+  if (idle) exchange.state = "head";  // it is in the socket, and nobody will read it
   control_.report_aborted(std::move(exchange));
   connection.reason_ = CloseReason::forced;
   connection.due_ = loop_.now + kForceGrace;

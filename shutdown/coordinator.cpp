@@ -59,7 +59,6 @@ void Coordinator::take(const StopRequested& request) {
   deadline_ = plan.deadline;
   force_at_ = std::min(force_at_, plan.force_at);
   stop_at_ = std::min(stop_at_, plan.stop_at);
-  drain_at_ = std::min(drain_at_, force_at_);
 }
 
 void Coordinator::take(const ForceRequested&) {

@@ -191,10 +191,10 @@ TYPED_TEST(AcceptContract, ThousandConnectionsAtOnce) {
     peers[i].write(std::to_string(i));
     peers[i].half_close();
   }
-  EXPECT_TRUE(this->run_until([&] { return ended == kCount; }));
+  ASSERT_TRUE(this->run_until([&] { return ended == kCount; }));
   for (size_t i = 0; i < kCount; ++i) {
     std::string wanted = std::to_string(i) + " served", got;
-    EXPECT_TRUE(this->run_until([&] { return (got += peers[i].read_all()).size() >= wanted.size(); }));
+    ASSERT_TRUE(this->run_until([&] { return (got += peers[i].read_all()).size() >= wanted.size(); }));
     EXPECT_EQ(got, wanted);
   }
 }

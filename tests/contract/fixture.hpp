@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -297,7 +298,10 @@ struct BackendNames {
 [[nodiscard]] inline std::string pattern(size_t size, uint64_t seed = 1) {
   SimRandom random(seed);
   std::string bytes(size, '\0');
-  for (char& byte : bytes) byte = static_cast<char>(random.next());
+  for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
+    uint64_t next = random.next();
+    std::memcpy(&bytes[at], &next, std::min(sizeof next, size - at));
+  }
   return bytes;
 }
 

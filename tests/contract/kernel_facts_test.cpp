@@ -311,6 +311,44 @@ TEST_F(UringFacts, AHardCloseNotifiesAStuckZeroCopySend) {
   EXPECT_FALSE(notification->more());
 }
 
+TEST_F(UringFacts, ANonBlockingListenerIsWaitedForAllTheSame) {
+  Ring ring;
+  Fd listener = listen_tcp();
+  ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
+  submit_accept(ring, listener.get());
+  EXPECT_TRUE(ring.silent());
+  RealPeer peer = connect_to(listener.get());
+  std::optional<Completion> accepted = ring.next();
+  ASSERT_TRUE(accepted);
+  EXPECT_GE(accepted->result, 0);
+  EXPECT_TRUE(accepted->more());
+  Fd connection(accepted->result);
+}
+
+TEST_F(UringFacts, ANonBlockingSocketIsWaitedForAllTheSame) {
+  Ring ring;
+  BufferRing buffers(ring);
+  buffers.fill();
+  Connection connection = make_connection();
+  ::fcntl(connection.server.get(), F_SETFL, O_NONBLOCK);
+  submit_recv(ring, connection.server.get());
+  EXPECT_TRUE(ring.silent());
+  connection.peer.write("in the end");
+  std::optional<Completion> heard = ring.next();
+  ASSERT_TRUE(heard);
+  ASSERT_GT(heard->result, 0);
+  EXPECT_EQ(buffers.text(*heard), "in the end");
+
+  std::string bytes(32 << 20, 'x');
+  io_uring_sqe* sqe = io_uring_get_sqe(ring.get());
+  io_uring_prep_send(sqe, connection.server.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_WAITALL);
+  ring.submit(sqe, 2);
+  EXPECT_TRUE(ring.silent());
+  ::shutdown(connection.server.get(), SHUT_RDWR);
+  EXPECT_TRUE(ring.next());
+  EXPECT_TRUE(ring.next());
+}
+
 TEST(SocketFacts, ClosingAListenerResetsItsQueue) {
   Fd listener = listen_tcp();
   RealPeer peer = connect_to(listener.get());
@@ -413,19 +451,6 @@ TEST(SocketFacts, APacketFilterOnTcpIsAPrivilege) {
 TEST(SocketFacts, SteeringAReuseportGroupIsFree) {
   Fd listener = reuseport_listener();
   EXPECT_EQ(without_capabilities([&] { return attach_filter(listener.get(), SO_ATTACH_REUSEPORT_CBPF); }), 0);
-}
-
-// Why a listener under accept_now and one under a subscription of another reactor must not share a
-// description.
-TEST_F(UringFacts, ANonBlockingListenerEndsAMultishotAcceptWithEagain) {
-  Ring ring;
-  Fd listener = listen_tcp();
-  ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
-  submit_accept(ring, listener.get());
-  std::optional<Completion> end = ring.next();
-  ASSERT_TRUE(end);
-  EXPECT_EQ(end->result, -EAGAIN);
-  EXPECT_FALSE(end->more());
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ TYPED_TEST(SendContract, AfterHalfCloseItFailsWithoutASignal) {
 
 TYPED_TEST(SendContract, AbortEndsABlockedOne) {
   auto [server, peer] = this->pair();
-  std::string bytes = pattern(kHuge);
+  std::string bytes(kHuge, 'x');
   this->start_blocked(server, bytes);
   this->recv_start(server);
   this->io().abort(server.fd);
@@ -154,7 +154,7 @@ TYPED_TEST(SendContract, AbortEndsABlockedOne) {
 
 TYPED_TEST(SendContract, APeersResetEndsABlockedOne) {
   auto [server, peer] = this->pair();
-  std::string bytes = pattern(kHuge);
+  std::string bytes(kHuge, 'x');
   this->start_blocked(server, bytes);
   peer.reset();
   ASSERT_TRUE(this->run_until([&] { return !this->state(server).sending; }));
@@ -163,7 +163,7 @@ TYPED_TEST(SendContract, APeersResetEndsABlockedOne) {
 
 TYPED_TEST(SendContract, ProgressChangesAsThePeerTakes) {
   auto [server, peer] = this->pair();
-  std::string bytes = pattern(kHuge);
+  std::string bytes(kHuge, 'x');
   this->start_blocked(server, bytes);
   for (int round = 0; round < 3; ++round) {
     this->settle();
@@ -175,14 +175,15 @@ TYPED_TEST(SendContract, ProgressChangesAsThePeerTakes) {
   }
 }
 
-TYPED_TEST(SendContract, ProgressStandsStillWhileThePeerTakesNothing) {
+TYPED_TEST(SendContract, ProgressStandsStillOnceThePeerTakesNoMore) {
   auto [server, peer] = this->pair();
-  std::string bytes = pattern(kHuge);
+  std::string bytes(kHuge, 'x');
   this->start_blocked(server, bytes);
-  this->settle();
-  uint64_t before = this->io().progress(server.fd);
-  this->settle();
-  EXPECT_EQ(this->io().progress(server.fd), before);
+  EXPECT_TRUE(this->run_until([&, server = server] {
+    uint64_t before = this->io().progress(server.fd);
+    this->settle();
+    return this->io().progress(server.fd) == before;
+  }));
 }
 
 }  // namespace

@@ -277,6 +277,44 @@ TYPED_TEST(BackendSmoke, ResetEndsTheReceive) {
   this->io_.close(kStream, fd);
 }
 
+TYPED_TEST(BackendSmoke, AnEndThatArrivesWithTheLastBytesIsSeen) {
+  // With edges under the hood the second of two wake-ups is easily lost, and with it the end of the
+  // connection.
+  for (bool unix_socket : {false, true}) {
+    for (bool armed_before : {false, true}) {
+      for (bool reset : {false, true}) {
+        SCOPED_TRACE(testing::Message()
+                     << "unix " << unix_socket << " armed " << armed_before << " reset " << reset);
+        Fd client;
+        int fd = this->accept_stream(client);
+        if (unix_socket) {
+          this->io_.close(kStream, fd);
+          int pair[2];
+          ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+          fd = pair[0];
+          client.reset(pair[1]);
+        }
+        if (armed_before) this->io_.recv_start(kStream, fd);
+        this->drain();
+        write_all(client.get(), "last words");
+        if (reset) {
+          linger now{.l_onoff = 1, .l_linger = 0};
+          ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+          client.reset();
+        } else {
+          ::shutdown(client.get(), SHUT_WR);
+        }
+        if (!armed_before) this->io_.recv_start(kStream, fd);
+        EXPECT_EQ(this->next_of(Op::recv).bytes, "last words");
+        Seen end = this->next_of(Op::recv);
+        EXPECT_TRUE(end.last);
+        EXPECT_EQ(end.result, reset && !unix_socket ? -ECONNRESET : 0);
+        this->io_.close(kStream, fd);
+      }
+    }
+  }
+}
+
 TYPED_TEST(BackendSmoke, AcceptReportsExhaustionAndStartsAgain) {
   this->stop_accepting();  // io_uring notes the limit when the subscription is made
   rlimit before{};

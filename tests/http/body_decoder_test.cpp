@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "tests/http/framing_support.hpp"
+#include "tests/support/allocation_counter.hpp"
 
 // Bodies by length and chunked. chunked() tries each body whole and in pieces of every size.
 namespace lastcall::testing {
@@ -309,6 +310,17 @@ TEST(BodyDecoder, TrailerFieldsAtTheLimitAndBeyond) {
   limits.max_fields = 2;
   EXPECT_EQ(chunked("0\r\nA:\r\nB:\r\n\r\n", limits).trailers.size(), 2u);
   EXPECT_EQ(chunked_status("0\r\nA:\r\nB:\r\nC:\r\n\r\n", limits), 431);
+}
+
+TEST(BodyDecoder, BodiesWithoutTrailersTakeNoMemory) {
+  const std::string text = "5;a=b\r\nhello\r\n0\r\n\r\n" + std::string(1000, 'n');
+  BodyDecoder decoder;
+  const test::AllocationCounter counter;
+  decoder.start_chunked({});
+  const auto step = decoder.next(text);
+  ASSERT_EQ(step.outcome, BodyOutcome::data);
+  ASSERT_EQ(decoder.next(std::string_view(text).substr(step.consumed)).outcome, BodyOutcome::complete);
+  EXPECT_EQ(counter.count(), 0u);
 }
 
 TEST(BodyDecoder, LargeChunksAreNotCopied) {
