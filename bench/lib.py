@@ -47,8 +47,10 @@ def _process_clock(pid, which):
 
 
 class Server:
-    """A server in its own process group on SERVER_CPU, a context manager; it is ended by pid. `port`: where it will listen;
-    None when it picks one and prints 127.0.0.1:PORT."""
+    """A server in its own process group on SERVER_CPU, a context manager; it is ended by pid.
+
+    port: where it will listen; None when it picks one and prints 127.0.0.1:PORT.
+    """
 
     def __init__(self, name, command, port, folder):
         self.name = name
@@ -141,8 +143,10 @@ _UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
 
 def parse_wrk(text, pipeline):
-    """Requests, their rate, p50 and p99 in ms, and everything that went wrong, out of wrk's report. None for percentiles
-    of pipelined requests: wrk's clock starts again with each answer there, and shows zeros."""
+    """Requests, their rate, p50 and p99 in ms, and everything that went wrong, out of wrk's report.
+
+    No percentiles for pipelined requests: wrk's clock starts again with each answer there, and shows zeros.
+    """
     done = re.search(r"(\d+) requests in", text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     if not done or not rate:
@@ -179,8 +183,8 @@ def measure(server, path, connections, seconds, pipeline):
     us_per_request = total * 1e6 / max(sample["requests"], 1)
     user_share = user / ticked if ticked > 0 else 0.0
     return {**sample, "server": server.name, "server_command": server.command, "load_command": command,
-            "elapsed_s": elapsed, "user_us": us_per_request * user_share, "system_us": us_per_request * (1 - user_share),
-            "cpu_us": us_per_request, "server_busy": total / elapsed, "load_busy": sample["load_cpu_s"] / elapsed,
+            "elapsed_s": elapsed, "cpu_us": us_per_request, "user_us": us_per_request * user_share,
+            "system_us": us_per_request * (1 - user_share), "server_busy": total / elapsed, "load_busy": sample["load_cpu_s"] / elapsed,
             "rss_bytes": server.rss_bytes()}
 
 
@@ -204,7 +208,8 @@ def nginx(name, folder):
 
 def _first_line(*command):
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, check=False)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+                              check=False)
         return done.stdout.strip().split("\n")[0]
     except FileNotFoundError:
         return None

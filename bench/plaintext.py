@@ -84,14 +84,14 @@ def saturated(line):
 
 
 def show(summary):
-    print(f"{'':18}{'req/s':>9}{'±%':>5}{'user µs':>9}{'sys µs':>8}{'cpu µs':>8}{'p99 ms':>8}{'RSS MB':>8}{'errors':>7}"
-          f"{'rate/floor':>11}{'cpu/floor':>10}{'server':>8}{'load':>6}  saturated")
+    print(f"{'':18}{'req/s':>9}{'±%':>5}{'user µs':>9}{'sys µs':>8}{'cpu µs':>8}{'p99 ms':>8}{'RSS MB':>8}"
+          f"{'errors':>7}{'rate/floor':>11}{'cpu/floor':>10}{'server':>8}{'load':>6}  saturated")
     for name, line in summary.items():
         p99, rate, cpu = ("-" if value is None else f"{value:.2f}"
                           for value in (line["p99_ms"], line["rate_ratio"], line["cpu_ratio"]))
-        print(f"{name:18}{line['per_second']:9.0f}{100 * line['spread'] / 2:5.0f}{line['user_us']:9.2f}{line['system_us']:8.2f}"
-              f"{line['cpu_us']:8.2f}{p99:>8}{line['rss_bytes'] / 1e6:8.1f}{line['errors']:7d}{rate:>11}{cpu:>10}"
-              f"{line['server_busy']:8.0%}{line['load_busy']:6.0%}  {saturated(line)}")
+        print(f"{name:18}{line['per_second']:9.0f}{100 * line['spread'] / 2:5.0f}{line['user_us']:9.2f}"
+              f"{line['system_us']:8.2f}{line['cpu_us']:8.2f}{p99:>8}{line['rss_bytes'] / 1e6:8.1f}"
+              f"{line['errors']:7d}{rate:>11}{cpu:>10}{line['server_busy']:8.0%}{line['load_busy']:6.0%}  {saturated(line)}")
 
 
 def main():

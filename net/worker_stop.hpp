@@ -35,7 +35,7 @@ void Worker<B, P>::begin_drain() {
     }
   }
   acknowledge_if_closed();
-  connections_.for_each([this](Conn& connection) {
+  connections_.for_each([](Conn& connection) {
     connection.protocol_.on_drain();
     connection.touch();
   });

@@ -40,7 +40,7 @@ TYPED_TEST(EndContract, AbortEndsEachOperationOnce) {
 TYPED_TEST(EndContract, InputBeforeAnAbortStillArrives) {
   auto [server, peer] = this->pair();
   peer.write("before");
-  EXPECT_TRUE(this->run_until([&, server = server] { return this->io().unread(server.fd) == 6; }));
+  EXPECT_TRUE(this->run_until([&] { return this->io().unread(server.fd) == 6; }));
   this->io().abort(server.fd);
   this->recv_start(server);
   ASSERT_TRUE(this->run_until([&] { return !this->state(server).receiving; }));
@@ -86,7 +86,7 @@ TYPED_TEST(EndContract, CloseIsEndOfStreamForThePeer) {
 TYPED_TEST(EndContract, CloseWithUnreadInputIsAReset) {
   auto [server, peer] = this->pair();
   peer.write("never read");
-  EXPECT_TRUE(this->run_until([&, server = server] { return this->io().unread(server.fd) != 0; }));
+  EXPECT_TRUE(this->run_until([&] { return this->io().unread(server.fd) != 0; }));
   this->close(server);
   EXPECT_TRUE(this->run_until([&] { return peer.saw_reset(); }));
 }
@@ -136,7 +136,7 @@ TYPED_TEST(EndContract, StaleGenerationsAreDropped) {
       this->recv_start(replacement);
     };
     Named victim;
-    this->on_event_ = [&, left = left, right = right](const Event& event) {
+    this->on_event_ = [&](const Event& event) {
       if (victim.fd < 0) {
         victim = event.token.slot == left.token.slot ? right : left;
         this->io().half_close(victim.fd);

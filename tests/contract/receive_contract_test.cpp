@@ -125,7 +125,7 @@ TYPED_TEST(ReceiveContract, PauseAndResumeInAStreamLoseNothing) {
   std::string bytes = pattern(1 << 20);
   this->recv_start(server);
   int turns = 0, pauses = 0;
-  auto toggle = [&, server = server] {
+  auto toggle = [&] {
     if (++turns % 3 == 0 && this->state(server).receiving) {
       this->recv_pause_and_wait(server);
       ++pauses;
@@ -158,7 +158,7 @@ TYPED_TEST(ReceiveContract, PauseAndRestartInsideTheSink) {
   std::string bytes = pattern(200'000);
   int pauses = 0;
   bool pausing = false;
-  this->on_event_ = [&, server = server](const Event& event) {
+  this->on_event_ = [&](const Event& event) {
     if (event.last) {
       pausing = false;
       if (event.result == -ECANCELED) this->recv_start(server);
@@ -194,10 +194,7 @@ TYPED_TEST(ReceiveContract, AResetDuringAPauseDoesNotSpin) {
   this->turn();
   this->recv_pause_and_wait(server);
   peer.reset();
-  Instant until = this->io().now() + 20ms;
-  int waits = 0;
-  for (; this->io().now() < until; ++waits) this->wait(until);
-  EXPECT_LT(waits, 20);
+  this->settle();
   this->recv_start(server);
   ASSERT_TRUE(this->run_until([&] { return !this->state(server).receiving; }));
   EXPECT_EQ(this->state(server).recv_end, -ECONNRESET);
@@ -207,7 +204,7 @@ TYPED_TEST(ReceiveContract, UnreadCountsTheQueue) {
   auto [server, peer] = this->pair();
   EXPECT_EQ(this->io().unread(server.fd), 0);
   peer.write("12345");
-  EXPECT_TRUE(this->run_until([&, server = server] { return this->io().unread(server.fd) == 5; }));
+  EXPECT_TRUE(this->run_until([&] { return this->io().unread(server.fd) == 5; }));
   this->recv_start(server);
   ASSERT_TRUE(this->run_until([&] { return this->state(server).received.size() == 5; }));
   EXPECT_EQ(this->io().unread(server.fd), 0);

@@ -74,7 +74,7 @@ TYPED_TEST(SendContract, TheNextStartsInsideTheSink) {
   auto [server, peer] = this->pair();
   std::string bytes = pattern(1 << 20);
   int sends = 1;
-  this->on_event_ = [&, server = server](const Event& event) {
+  this->on_event_ = [&](const Event& event) {
     if (event.token.op == Op::send && sends < 3) {
       ++sends;
       this->send(server, {bytes});
@@ -168,7 +168,7 @@ TYPED_TEST(SendContract, ProgressChangesAsThePeerTakes) {
   for (int round = 0; round < 3; ++round) {
     this->settle();
     uint64_t before = this->io().progress(server.fd);
-    EXPECT_TRUE(this->run_until([&, server = server] {
+    EXPECT_TRUE(this->run_until([&] {
       (void)peer.take(1 << 20);
       return this->io().progress(server.fd) != before;
     }));
@@ -179,7 +179,7 @@ TYPED_TEST(SendContract, ProgressStandsStillOnceThePeerTakesNoMore) {
   auto [server, peer] = this->pair();
   std::string bytes(kHuge, 'x');
   this->start_blocked(server, bytes);
-  EXPECT_TRUE(this->run_until([&, server = server] {
+  EXPECT_TRUE(this->run_until([&] {
     uint64_t before = this->io().progress(server.fd);
     this->settle();
     return this->io().progress(server.fd) == before;

@@ -42,7 +42,7 @@ TYPED_TEST(TimeContract, WaitUntilThePastOnlyLooks) {
 TYPED_TEST(TimeContract, AnEventEndsAWaitForEver) {
   auto [server, peer] = this->pair();
   this->recv_start(server);
-  this->harness().later([&peer = peer] { peer.write("x"); });
+  this->harness().later([&peer] { peer.write("x"); });
   while (this->state(server).received.empty()) this->wait(kNever);
   EXPECT_EQ(this->state(server).received, "x");
 }

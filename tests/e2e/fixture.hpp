@@ -56,7 +56,9 @@ class EndToEnd : public testing::TestWithParam<const char*> {
 
   void TearDown() override {
     if (server_ != nullptr) {
-      if (!server_->wait_exit(0s)) EXPECT_EQ(stop(), 0);
+      if (!server_->wait_exit(0s)) {
+        EXPECT_EQ(stop(), 0);
+      }
       if (HasFailure()) ADD_FAILURE() << "the server's log:\n" << server_->log().substr(0, 20'000);
     }
     ::unlink(report_path().c_str());

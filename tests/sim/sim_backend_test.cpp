@@ -83,7 +83,7 @@ TEST(SimClock, ActionOfThePeerWakesTheSleeper) {
   auto [fd, peer] = network.pair();
   io.recv_start(kConnection, fd);
   Instant start = io.now();
-  network.schedule_in(90s, [peer = peer]() mutable { peer.write("late"); });
+  network.schedule_in(90s, [peer]() mutable { peer.write("late"); });
   std::vector<Seen> seen = wait(io);
   ASSERT_EQ(seen.size(), 1u);
   EXPECT_EQ(seen[0].bytes, "late");
@@ -326,7 +326,7 @@ TEST(SimPeerTest, ReactsToBytesFromInsideWait) {
   SimBackend io(network);
   auto [fd, peer] = network.pair();
   io.recv_start(kConnection, fd);
-  peer.on_readable([peer = peer]() mutable {
+  peer.on_readable([peer]() mutable {
     if (std::string got = peer.read_all(); !got.empty()) peer.write("got " + got);
   });
   EXPECT_EQ(send(io, kConnection, fd, "ping").result, 4);

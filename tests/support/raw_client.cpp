@@ -97,6 +97,7 @@ void RawClient::reset() {
 }
 
 bool RawClient::fill() {
+  if (end_ != StreamEnd::timeout) return false;  // the kernel tells of a reset only once
   size_t before = pending_.size();
   pending_.resize(before + kReadBytes);
   ssize_t got;
@@ -202,6 +203,11 @@ std::string RawClient::read_some(size_t most) {
 bool RawClient::wait_hang_up(Duration patience) const {
   pollfd entry{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
   return ::poll(&entry, 1, static_cast<int>(to_ms(patience))) == 1;
+}
+
+bool RawClient::readable(Duration patience) const {
+  pollfd entry{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+  return !pending_.empty() || ::poll(&entry, 1, static_cast<int>(to_ms(patience))) == 1;
 }
 
 }  // namespace lastcall

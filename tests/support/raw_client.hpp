@@ -64,6 +64,8 @@ class RawClient {
   [[nodiscard]] std::string read_some(size_t most);
   /// True when end or reset arrives within the patience, whatever is unread before it.
   [[nodiscard]] bool wait_hang_up(Duration patience = kPatience) const;
+  /// True when bytes, end or reset arrive within the patience.
+  [[nodiscard]] bool readable(Duration patience) const;
 
  private:
   bool fill();

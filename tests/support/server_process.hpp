@@ -21,9 +21,10 @@ namespace lastcall {
 
 /// What a process is started with.
 struct ProcessOptions {
-  std::vector<std::string> environment;        ///< "NAME=value", on top of the test's own without LASTCALL_*
-  std::vector<std::pair<int, int>> inherited;  ///< a descriptor of the test, and its number in the process
-  uint64_t descriptors = 0;                    ///< RLIMIT_NOFILE, soft and hard; 0: as here
+  std::vector<std::string> environment = {};  ///< "NAME=value", on top of the test's own without LASTCALL_*
+  std::vector<std::pair<int, int>> inherited =
+      {};                      ///< a descriptor of the test, and its number in the process
+  uint64_t descriptors = 0;    ///< RLIMIT_NOFILE, soft and hard; 0: as here
   bool deny_io_uring = false;  ///< io_uring_setup(2) fails with EPERM, as under container runtimes
 };
 

@@ -1,0 +1,304 @@
+// Coroutines without a server: a wheel turned by hand, a mailbox, a pool.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <lastcall/http/task.hpp>
+
+namespace lastcall {
+namespace {
+
+class TaskTest : public ::testing::Test {
+ protected:
+  /// Runs `task` as the outermost one; finished() tells when it has ended.
+  void start(Task<> task) {
+    task_ = std::move(task);
+    task_.start(context);
+  }
+  void advance(Duration duration) {
+    loop.now += duration;
+    timers.advance(loop.now, [](Timer& timer) {
+      auto& due = static_cast<TaskTimer&>(timer);
+      due.fire(due);
+    });
+  }
+  [[nodiscard]] int finished() const { return finished_; }
+  /// What the task threw, as text.
+  [[nodiscard]] std::string error() const {
+    try {
+      if (task_.error()) std::rethrow_exception(task_.error());
+    } catch (const std::exception& thrown) {
+      return thrown.what();
+    }
+    return "";
+  }
+
+  TimerWheel timers{Instant{}};
+  Mailbox mailbox;
+  BufferPool buffers;
+  ReactorCounters counters;
+  Loop loop{.timers = timers, .mailbox = mailbox, .buffers = buffers, .counters = counters};
+  OffloadPool pool{1, 1};
+  static inline int finished_;
+  // A context without an exchange: nothing here asks for it.
+  std::unique_ptr<std::byte[]> nobody = std::make_unique<std::byte[]>(1);
+  TaskContext context{reinterpret_cast<Exchange&>(*nobody.get()), loop, pool,
+                      [](TaskContext&) { ++finished_; }};
+  Task<> task_;
+
+  void SetUp() override { finished_ = 0; }
+};
+
+Task<int> answer() {
+  co_return 42;
+}
+Task<std::unique_ptr<int>> movable() {
+  co_return std::make_unique<int>(7);
+}
+Task<int> add(int left, int right) {
+  co_await sleep_for(1s);
+  co_return left + right;
+}
+Task<int> throws(int depth) {
+  if (depth == 0) throw std::runtime_error("from the bottom");
+  co_return 1 + co_await throws(depth - 1);
+}
+
+TEST_F(TaskTest, ValuesComeBack) {
+  int value = 0;
+  std::unique_ptr<int> pointer;
+  start([](int& v, std::unique_ptr<int>& p) -> Task<> {
+    v = co_await answer();
+    p = co_await movable();
+  }(value, pointer));
+  EXPECT_EQ(value, 42);
+  ASSERT_NE(pointer, nullptr);
+  EXPECT_EQ(*pointer, 7);
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, StartsOnlyWhenAwaited) {
+  bool ran = false;
+  auto make = [](bool& r) -> Task<> {
+    r = true;
+    co_return;
+  };
+  {
+    Task<> never = make(ran);
+    EXPECT_TRUE(static_cast<bool>(never));
+  }
+  EXPECT_FALSE(ran);
+  start(make(ran));
+  EXPECT_TRUE(ran);
+}
+
+TEST_F(TaskTest, NestedTasksWaitAndGoOn) {
+  int value = 0;
+  start([](int& v) -> Task<> { v = co_await add(co_await add(1, 2), 3); }(value));
+  advance(1s);
+  EXPECT_EQ(value, 0);
+  advance(1s);
+  EXPECT_EQ(value, 6);
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, ExceptionsComeUpThroughNestedTasks) {
+  std::string caught;
+  start([](std::string& c) -> Task<> {
+    try {
+      co_await throws(3);
+    } catch (const std::runtime_error& error) {
+      c = error.what();
+    }
+    co_await throws(2);
+  }(caught));
+  EXPECT_EQ(caught, "from the bottom");
+  EXPECT_EQ(finished(), 1);
+  EXPECT_EQ(error(), "from the bottom");
+}
+
+TEST_F(TaskTest, ManyTasksInARowNeedNoStack) {
+  int sum = 0;
+  start([](int& s) -> Task<> {
+    for (int i = 0; i < 1'000; ++i) s += co_await answer();
+  }(sum));
+  EXPECT_EQ(sum, 42'000);
+}
+
+TEST_F(TaskTest, SleepLastsItsTime) {
+  std::optional<bool> whole;
+  start([](std::optional<bool>& w) -> Task<> { w = co_await sleep_for(250ms); }(whole));
+  EXPECT_EQ(timers.next_due(), Instant(250ms));
+  advance(249ms);
+  EXPECT_FALSE(whole);
+  EXPECT_EQ(finished(), 0);
+  advance(1ms);
+  EXPECT_EQ(whole, true);
+  EXPECT_EQ(finished(), 1);
+  EXPECT_EQ(timers.size(), 0u);
+}
+
+TEST_F(TaskTest, SleepForNoTimeComesBackInALaterTurn) {
+  int turns = 0;
+  start([](int& t) -> Task<> {
+    for (; t < 3; ++t) co_await sleep_for(0s);
+  }(turns));
+  EXPECT_EQ(turns, 0);
+  advance(1ms);
+  EXPECT_EQ(turns, 1);  // what a timer arms fires in the next turn
+  advance(1ms);
+  advance(1ms);
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, SleepForEverIsNotAnOverflow) {
+  start([]() -> Task<> { co_await sleep_for(Duration::max()); }());
+  advance(24h * 365);
+  EXPECT_EQ(finished(), 0);
+}
+
+TEST_F(TaskTest, CancelCutsASleepShort) {
+  std::string seen;
+  start([](std::string& s) -> Task<> {
+    s += co_await sleep_for(1h) ? "whole " : "cut ";
+    s += co_await sleep_for(1s) ? "whole" : "cut";
+  }(seen));
+  context.cancel();
+  EXPECT_TRUE(context.cancelled());
+  EXPECT_EQ(seen, "cut ");
+  EXPECT_EQ(timers.size(), 1u);
+  advance(1s);  // what is waited for later takes as long as it does
+  EXPECT_EQ(seen, "cut whole");
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, CancelReachesTheInnermostWait) {
+  int value = 0;
+  start([](int& v) -> Task<> { v = co_await add(1, 2); }(value));
+  context.cancel();
+  EXPECT_EQ(value, 3);
+  EXPECT_EQ(finished(), 1);
+  context.cancel();  // nothing is waited for any more
+}
+
+TEST_F(TaskTest, DestroyingASleepingTaskDisarmsItsTimer) {
+  bool destroyed = false;
+  struct Witness {
+    bool& destroyed;
+    ~Witness() { destroyed = true; }
+  };
+  start([](bool& d) -> Task<> {
+    Witness witness{d};
+    co_await add(1, 2);
+  }(destroyed));
+  EXPECT_EQ(timers.size(), 1u);
+  task_ = {};
+  EXPECT_TRUE(destroyed);
+  EXPECT_EQ(timers.size(), 0u);
+  EXPECT_EQ(timers.next_due(), kNever);
+  advance(1h);
+  EXPECT_EQ(finished(), 0);
+}
+
+TEST_F(TaskTest, MoveLeavesNothingBehind) {
+  Task<> first = []() -> Task<> { co_return; }();
+  Task<> second = std::move(first);
+  EXPECT_FALSE(static_cast<bool>(first));  // NOLINT: looked at on purpose
+  EXPECT_TRUE(static_cast<bool>(second));
+  EXPECT_FALSE(static_cast<bool>(Task<>()));
+}
+
+TEST_F(TaskTest, OffloadRunsOnAThreadAndComesBackByMail) {
+  std::optional<int> value;
+  std::thread::id thread;
+  start([](std::optional<int>& v, std::thread::id& t) -> Task<> {
+    auto got = co_await offload([&t] {
+      t = std::this_thread::get_id();
+      return 42;
+    });
+    if (got) v = *got;
+  }(value, thread));
+  ASSERT_TRUE(pool.join_until(kNever));
+  EXPECT_FALSE(value);  // not before the mailbox is looked at
+  mailbox.run_all();
+  EXPECT_EQ(value, 42);
+  EXPECT_NE(thread, std::this_thread::get_id());
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, OffloadOfNothing) {
+  std::atomic<bool> ran = false;
+  bool accepted = false;
+  start([](std::atomic<bool>& r, bool& a) -> Task<> {
+    a = (co_await offload([&r] { r = true; })).has_value();
+  }(ran, accepted));
+  ASSERT_TRUE(pool.join_until(kNever));
+  mailbox.run_all();
+  EXPECT_TRUE(ran);
+  EXPECT_TRUE(accepted);
+}
+
+TEST_F(TaskTest, OffloadThrowsWhatItsFunctionThrows) {
+  start([]() -> Task<> {
+    static_cast<void>(co_await offload([]() -> int { throw std::runtime_error("on the thread"); }));
+  }());
+  ASSERT_TRUE(pool.join_until(kNever));
+  mailbox.run_all();
+  EXPECT_EQ(finished(), 1);
+  EXPECT_EQ(error(), "on the thread");
+}
+
+TEST_F(TaskTest, OffloadIsRejectedWhenThePoolIsFull) {
+  std::atomic<bool> go = false;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(pool.try_submit([&go] { go.wait(false); }));
+  std::optional<bool> accepted;
+  bool ran = false;
+  start([](std::optional<bool>& a, bool& r) -> Task<> {
+    a = (co_await offload([&r] { return r = true; })).has_value();
+  }(accepted, ran));
+  EXPECT_EQ(accepted, false);
+  EXPECT_FALSE(ran);
+  EXPECT_EQ(finished(), 1);
+  go = true;
+  go.notify_all();
+}
+
+TEST_F(TaskTest, OffloadIsRejectedOnceCancelled) {
+  bool ran = false;
+  std::optional<bool> accepted;
+  start([](std::optional<bool>& a, bool& r) -> Task<> {
+    co_await sleep_for(1s);
+    a = (co_await offload([&r] { return r = true; })).has_value();
+  }(accepted, ran));
+  context.cancel();
+  EXPECT_EQ(accepted, false);
+  EXPECT_FALSE(ran);
+}
+
+TEST_F(TaskTest, OffloadUnderWayIsNotCancelled) {
+  std::atomic<bool> go = false;
+  std::optional<int> value;
+  start([](std::atomic<bool>& g, std::optional<int>& v) -> Task<> {
+    auto got = co_await offload([&g] {
+      g.wait(false);
+      return 1;
+    });
+    if (got) v = *got;
+  }(go, value));
+  context.cancel();
+  EXPECT_FALSE(value);
+  EXPECT_EQ(finished(), 0);
+  go = true;
+  go.notify_all();
+  ASSERT_TRUE(pool.join_until(kNever));
+  mailbox.run_all();
+  EXPECT_EQ(value, 1);
+}
+
+}  // namespace
+}  // namespace lastcall
