@@ -54,7 +54,7 @@ size_t Session::consume(std::string_view bytes) {
   size_t at = 0;
   for (size_t used = 0; step(bytes.substr(at), used); used = 0) at += used;
   consuming_ = false;
-  more_input_ = false;  // what is left goes to the stash
+  more_input_ = 0;  // what is left goes to the stash
   return at;
 }
 
@@ -94,6 +94,7 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
   using Outcome = HeadScanner::Result::Outcome;
   if (result.outcome == Outcome::incomplete) {
     if (fresh && scanner_.started()) {
+      head_began_ = loop().now;
       deadline_ = after(loop().now, loop().draining ? kDrainHeaderTimeout : environment_.options.header_timeout);
     }
     return false;
@@ -103,7 +104,7 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
     return true;
   }
   used = result.length;
-  more_input_ = bytes.size() > used;
+  more_input_ = bytes.size() - used;
   scanner_.reset();
   exchange_ = &environment_.acquire();
   exchange_->session = this;
@@ -152,6 +153,7 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   }
   continue_owed_ = head.expect_continue && !exchange.decoder.complete();
   if (!found) {
+    if (body_open()) keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
     state_ = State::handling;
     answer_no_route(exchange, match);
   } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
@@ -163,7 +165,7 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
     keep_head(exchange, head_bytes);
     state_ = State::body;
     deadline_ = after(loop().now, environment_.options.body_timeout);
-    if (!more_input_) send_continue(exchange);
+    if (input_waiting() == 0) send_continue(exchange);
   }
 }
 
@@ -197,7 +199,7 @@ size_t Session::take_body(std::string_view bytes) {
   }
   if (at == 0) return 0;
   continue_owed_ = false;
-  more_input_ = at < bytes.size();
+  more_input_ = bytes.size() - at;
   bool resumes = exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete());
   // A handler may take its time; a client that it waits for may not.
   bool on_handler = state_ == State::handling && (exchange.reader == nullptr || resumes);
@@ -267,7 +269,7 @@ void Session::task_ended(Exchange& exchange) {
 }
 
 void Session::body_wanted(Exchange& exchange) {
-  if (!input_waiting()) send_continue(exchange);
+  if (input_waiting() == 0) send_continue(exchange);
   deadline_ = after(loop().now, environment_.options.body_timeout);
   link_.touch();
 }

@@ -82,25 +82,23 @@ class Session {
   void write_refusal(uint16_t status, std::string_view what, std::string_view fields);
   void close(CloseWish wish, CloseReason reason);
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
-  /// Bytes behind what has been taken of the request at hand have arrived.
-  [[nodiscard]] bool input_waiting() const noexcept { return consuming_ ? more_input_ : !input_.empty(); }
-  /// The answer at hand ends the connection: requests that are already here are answered, no others.
-  [[nodiscard]] bool last_request() noexcept {
-    return (loop().draining || peer_ended_) && (body_open() || !input_waiting());
-  }
+  /// Bytes that have arrived behind what has been taken of the request at hand.
+  [[nodiscard]] size_t input_waiting() const noexcept { return consuming_ ? more_input_ : input_.size(); }
+  [[nodiscard]] bool last_request() const noexcept;
 
   Environment& environment_;
   Link& link_;
   Exchange* exchange_ = nullptr;
   Instant deadline_;
+  Instant head_began_{};
   Buffer input_;  // bytes that could not be used yet
+  size_t more_input_ = 0;  // while consuming: bytes behind what is taken
   HeadScanner scanner_;
   State state_ = State::head;
   CloseWish wish_ = CloseWish::none;
   CloseReason reason_ = CloseReason::finished;
   bool consuming_ = false;       // consume() is on the stack
   bool keep_alive_ = true;       // of the exchange at hand
-  bool more_input_ = false;      // while consuming: there are bytes behind the request at hand
   bool wants_room_ = false;      // on_output_room() has something to do
   bool peer_ended_ = false;
   bool continue_owed_ = false;   // Expect: 100-continue, not yet answered

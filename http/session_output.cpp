@@ -117,6 +117,14 @@ void Session::fail_length(Exchange& exchange) {
   fail(exchange, "the body is shorter than its announced length");
 }
 
+/// While stopping, or when the peer has ended its side: requests that are already here are answered; the last of them
+/// says close.
+bool Session::last_request() const noexcept {
+  if (!link_.loop().draining && !peer_ended_) return false;
+  if (!body_open() || exchange_->head.chunked) return input_waiting() == 0;
+  return input_waiting() <= exchange_->head.content_length - exchange_->decoder.received();
+}
+
 /// Request and answer are complete: on to the next request, or to the end.
 void Session::end_exchange() {
   Exchange& exchange = *std::exchange(exchange_, nullptr);
@@ -124,8 +132,8 @@ void Session::end_exchange() {
   environment_.release(exchange);
   state_ = State::head;
   deadline_ = after(loop().now, environment_.options.idle_timeout);
-  if (keep_alive_ && !last_request()) return;
-  bool clean = asked && !input_waiting();
+  if (keep_alive_) return;  // while stopping: the client was not told to leave, the idle grace is its
+  bool clean = asked && input_waiting() == 0;
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
 
@@ -224,9 +232,7 @@ void Session::describe(AbortedExchange& aborted) const {
     case State::closing: aborted.state = "writing"; break;
   }
   if (exchange_ == nullptr) {
-    if (aborted.state == "head") {
-      aborted.age_ms = to_ms(link_.loop().now - (deadline_ - environment_.options.header_timeout));
-    }
+    if (aborted.state == "head") aborted.age_ms = to_ms(link_.loop().now - head_began_);
     return;
   }
   aborted.method = to_string(exchange_->head.method);

@@ -47,7 +47,7 @@ class Worker {
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
   [[nodiscard]] B& io() noexcept { return reactor_.io(); }
-  [[nodiscard]] uint32_t open() const noexcept { return gate_.count(); }
+  [[nodiscard]] uint64_t open() const noexcept { return gate_.count(); }
 
  private:
   using Conn = Connection<P>;

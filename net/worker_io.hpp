@@ -262,7 +262,8 @@ bool Worker<B, P>::send(Conn& connection) {
   SendStatus status = io().send(connection.token_, connection.fd_, {&segment, 1});
   if (status.pending) {
     connection.sending_ = true;
-    connection.due_ = after(loop_.now, options_.write_timeout);
+    // One that is forced keeps the end it was given.
+    if (connection.reason_ == CloseReason::none) connection.due_ = after(loop_.now, options_.write_timeout);
     return true;
   }
   account_sent(connection, status.result);

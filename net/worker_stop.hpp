@@ -57,12 +57,15 @@ void Worker<B, P>::acknowledge_if_closed() {
   if (gate_.closed()) return;
   static_cast<void>(gate_.close());
   control_.acknowledge(options_.id, Phase::draining);
+  if (phase_ >= Phase::forcing) force();  // whoever came out of the queue since then, too
 }
 
 template <class B, class P>
 void Worker<B, P>::force() {
-  connections_.for_each([this](Conn& connection) { force(connection); });
-  control_.acknowledge(options_.id, Phase::forcing);
+  connections_.for_each([this](Conn& connection) {
+    if (connection.reason_ != CloseReason::forced) force(connection);
+  });
+  if (gate_.closed()) control_.acknowledge(options_.id, Phase::forcing);
 }
 
 template <class B, class P>

@@ -24,9 +24,9 @@ std::string deadline_of(Arguments arguments, std::vector<std::string> environmen
   arguments.insert(arguments.begin(), "demo");
   for (const char* more : {"--listen", "127.0.0.1:0", "--reactors", "1"}) arguments.emplace_back(more);
   ServerProcess process(LASTCALL_BINARY, std::move(arguments), {.environment = std::move(environment)});
-  if (!process.wait_for_line("event=ready")) return "did not start: " + process.log();
+  if (!process.wait_for_event("ready")) return "did not start: " + process.log();
   process.signal(SIGTERM);
-  std::string line = process.wait_for_line("event=stop_requested").value_or("");
+  std::string line = process.wait_for_event("stop_requested").value_or("");
   EXPECT_EQ(process.wait_exit(), 0);
   return log_field(line, "deadline");
 }
@@ -118,7 +118,7 @@ TEST(CommandLine, ConfigFileMayBeNamedByTheEnvironment) {
 TEST(CommandLine, ConfigFileMayNameSeveralAddresses) {
   ConfigFile file("listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nreactors = 1\n");
   ServerProcess process(LASTCALL_BINARY, {"demo", "--config", file.path()});
-  ASSERT_TRUE(process.wait_for_line("event=ready")) << process.log();
+  ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   EXPECT_EQ(process.addresses().size(), 2u);
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait_exit(), 0);
@@ -127,7 +127,7 @@ TEST(CommandLine, ConfigFileMayNameSeveralAddresses) {
 TEST(CommandLine, ListenMayComeFromTheEnvironment) {
   ServerProcess process(LASTCALL_BINARY, {"demo"},
                         {.environment = {"LASTCALL_LISTEN=127.0.0.1:0,[::1]:0", "LASTCALL_REACTORS=1"}});
-  ASSERT_TRUE(process.wait_for_line("event=ready")) << process.log();
+  ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   EXPECT_EQ(process.addresses().size(), 2u);
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait_exit(), 0);
@@ -157,11 +157,11 @@ TEST(CommandLine, MistakeInTheEnvironmentIsExitCode1) {
 TEST(IoChoice, AutomaticFallsBackAndSaysWhy) {
   ServerProcess process(LASTCALL_BINARY, {"demo", "--listen", "127.0.0.1:0", "--reactors", "1"},
                         {.deny_io_uring = true});
-  ASSERT_TRUE(process.wait_for_line("event=ready")) << process.log();
-  std::string fallback = process.wait_for_line("event=io_fallback").value_or("");
+  ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
+  std::string fallback = process.wait_for_event("io_fallback").value_or("");
   EXPECT_EQ(log_field(fallback, "io"), "epoll");
   EXPECT_THAT(fallback, HasSubstr("not permitted"));
-  EXPECT_EQ(log_field(process.wait_for_line("event=listening").value_or(""), "io"), "epoll");
+  EXPECT_EQ(log_field(process.wait_for_event("listening").value_or(""), "io"), "epoll");
   EXPECT_EQ(RawClient(process.addresses().at(0)).ask(get_request("/plaintext")).status, 200);
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait_exit(), 0);

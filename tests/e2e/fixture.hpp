@@ -81,7 +81,7 @@ class EndToEnd : public testing::TestWithParam<const char*> {
     add_default(arguments, "--idle-grace", "20ms");
     add_default(arguments, "--report", report_path());
     server_ = std::make_unique<ServerProcess>(LASTCALL_BINARY, std::move(arguments), std::move(options));
-    ASSERT_TRUE(server_->wait_for_line("ready")) << server_->log();
+    ASSERT_TRUE(server_->wait_for_event("ready")) << server_->log();
     address_ = server_->addresses().at(0);
     if (address_.starts_with("[::]:")) address_ = "127.0.0.1" + address_.substr(4);
   }
@@ -108,7 +108,14 @@ class EndToEnd : public testing::TestWithParam<const char*> {
   void begin_stop(int signal = SIGTERM) {
     settler_.close();
     server().signal(signal);
-    ASSERT_TRUE(server().wait_for_line("drain_started")) << server().log();
+    ASSERT_TRUE(server().wait_for_event("drain_started")) << server().log();
+  }
+
+  /// begin_stop(), until every reactor is in it: the listener is closed.
+  void begin_stop_for_good() {
+    begin_stop();
+    while (RawClient(address_).connected()) {
+    }
   }
 
   /// The exit code of a stop, -1 when it takes for ever. A clean stop must have counted every connection

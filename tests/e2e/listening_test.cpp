@@ -43,7 +43,7 @@ TEST_P(Listening, PortZeroPicksOneAndSaysWhich) {
   start();
   EXPECT_THAT(address(), testing::StartsWith("127.0.0.1:"));
   EXPECT_NE(address(), "127.0.0.1:0");
-  std::string line = server().wait_for_line("listening").value_or("");
+  std::string line = server().wait_for_event("listening").value_or("");
   EXPECT_EQ(log_field(line, "io"), GetParam());
   EXPECT_EQ(log_field(line, "reactors"), "1");
   EXPECT_EQ(ask(address()).status, 200);
@@ -59,9 +59,10 @@ TEST_P(Listening, SeveralReactorsShareAPort) {
   clients.clear();
   EXPECT_EQ(stop(), 0);
   size_t busy = 0;
-  for (const Json& reactor : report().at("reactors")) busy += reactor.at("accepted") > 0;
+  Json written = report();
+  for (const Json& reactor : written.at("reactors")) busy += reactor.at("accepted") > 0;
   EXPECT_GE(busy, 2u);
-  EXPECT_EQ(total(report(), "accepted"), 64u);
+  EXPECT_EQ(total(written, "accepted"), 64u);
 }
 
 TEST_P(Listening, OnIpv6) {
@@ -158,9 +159,20 @@ TEST_P(Listening, PortIsFreeAgainAtOnce) {
   std::string first = address();
   RawClient client = connect();
   EXPECT_EQ(client.ask(get_request("/plaintext")).status, 200);
-  EXPECT_EQ(stop(), 0);  // leaves a socket in TIME_WAIT
+  begin_stop();
+  EXPECT_EQ(client.read_end(), StreamEnd::eof);  // leaves the server's socket in TIME_WAIT
+  EXPECT_EQ(wait_exit(), 0);
   start({"--listen", first});
   EXPECT_EQ(address(), first);
+  EXPECT_EQ(get("/plaintext").status, 200);
+}
+
+TEST_P(Listening, PortIsFreeAgainAfterAKill) {
+  start();
+  std::string first = address();
+  server().signal(SIGKILL);
+  ASSERT_EQ(server().wait_exit(), 128 + SIGKILL);
+  start({"--listen", first});
   EXPECT_EQ(get("/plaintext").status, 200);
 }
 

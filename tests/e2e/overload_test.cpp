@@ -47,7 +47,7 @@ TEST_P(Overload, LimitIsOfAllReactorsTogether) {
   start({"--max-connections", "8", "--reactors", "2"});
   std::vector<RawClient> clients;
   int served = 0;
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 40; ++i) {
     clients.push_back(connect());
     served += clients.back().ask(get_request("/plaintext")).status == 200;
   }
@@ -86,7 +86,9 @@ TEST_P(Overload, OutOfDescriptorsNeitherSpinsNorFails) {
 class Vanishing : public Overload {
  protected:
   void expect_all_given_back(const std::function<void(RawClient&, int)>& before_leaving) {
-    start();
+    // Linux 6.18 loses a reset that comes right behind bytes to a multishot receive, once in some thousand
+    // times; these bound how long such a connection is kept.
+    start({"--header-timeout", "2s", "--body-timeout", "2s"});
     ASSERT_EQ(get("/plaintext").status, 200);
     size_t at_first = 0;
     ASSERT_TRUE(eventually([&] {  // the first request's connection is closed by now

@@ -266,6 +266,7 @@ TEST_F(TaskTest, OffloadIsRejectedWhenThePoolIsFull) {
   EXPECT_EQ(finished(), 1);
   go = true;
   go.notify_all();
+  ASSERT_TRUE(pool.join_until(kNever));
 }
 
 TEST_F(TaskTest, OffloadIsRejectedOnceCancelled) {

@@ -62,10 +62,9 @@ bool SimNetwork::is_open(int fd) const noexcept {
   return listeners_.contains(fd) || sockets_.contains(fd);
 }
 
-int SimNetwork::lowest_free() const {
-  int fd = kFirstDescriptor;
-  while (is_open(fd)) ++fd;
-  return fd;
+int SimNetwork::lowest_free() {
+  while (is_open(lowest_free_)) ++lowest_free_;
+  return lowest_free_;
 }
 
 std::shared_ptr<SimConnection> SimNetwork::make_connection() {
@@ -178,6 +177,7 @@ void SimNetwork::shutdown_both(int fd) {
 }
 
 void SimNetwork::close(int fd) {
+  lowest_free_ = std::min(lowest_free_, fd);
   if (auto found = listeners_.find(fd); found != listeners_.end()) {
     for (auto& connection : found->second) reset_peer(*connection);
     listeners_.erase(found);

@@ -185,7 +185,7 @@ class SimNetwork {
   static constexpr Instant kStart = Instant(1h);
   using Listener = std::deque<std::shared_ptr<SimConnection>>;
 
-  [[nodiscard]] int lowest_free() const;
+  [[nodiscard]] int lowest_free();
   [[nodiscard]] std::shared_ptr<SimConnection> make_connection();
   [[nodiscard]] SimConnection& socket(int fd) const;  // CHECK fails with what would be EBADF
   void reset_peer(SimConnection& connection);
@@ -199,6 +199,7 @@ class SimNetwork {
   std::map<int, std::shared_ptr<SimConnection>> sockets_;
   std::map<int, bool> signals_;
   std::vector<std::weak_ptr<SimConnection>> connections_;  // all ever made
+  int lowest_free_ = kFirstDescriptor;                     // no descriptor below it is free
   uint64_t accepted_ = 0;
   uint64_t resets_ = 0;
   uint32_t turns_here_ = 0;

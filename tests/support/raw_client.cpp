@@ -29,6 +29,16 @@ void set_patience(int fd, Duration patience) {
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+/// 0, or errno.
+int finish_connecting(int fd) {
+  pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
+  if (::poll(&entry, 1, static_cast<int>(to_ms(RawClient::kPatience))) != 1) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error;
+}
+
 }  // namespace
 
 std::string_view to_string(StreamEnd end) noexcept {
@@ -60,10 +70,11 @@ RawClient::RawClient(const std::string& address, ClientOptions options) {
       size != 0) {  // before connect(2), which fixes the window scale
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   }
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at->storage), at->length) != 0) {
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at->storage), at->length) != 0)
     connect_error_ = errno;
-    return;
-  }
+  // It goes on behind our back. Kernel work of an io_uring in this process interrupts like a signal.
+  if (connect_error_ == EINTR) connect_error_ = finish_connecting(fd.get());
+  if (connect_error_ != 0) return;
   int one = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // refused for unix sockets
   fd_ = std::move(fd);
@@ -185,6 +196,7 @@ HttpAnswer RawClient::ask(std::string_view request) {
 std::pair<std::string, StreamEnd> RawClient::read_all() {
   while (fill()) {
   }
+  if (end_ == StreamEnd::eof) fd_.reset();
   return {std::exchange(pending_, {}), end_};
 }
 

@@ -57,7 +57,7 @@ class RawClient {
   [[nodiscard]] HttpAnswer read_answer(bool to_head = false);
   /// send() and read_answer().
   HttpAnswer ask(std::string_view request);
-  /// All that still comes, up to the end.
+  /// All that still comes, up to the end. Closes at an end of stream, as clients do.
   [[nodiscard]] std::pair<std::string, StreamEnd> read_all();
   [[nodiscard]] StreamEnd read_end() { return read_all().second; }
   /// Up to `most` bytes of what comes next; empty at the end.

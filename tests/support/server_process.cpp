@@ -125,7 +125,11 @@ std::optional<int> ServerProcess::wait_exit(Duration patience) {
 }
 
 std::optional<std::string> ServerProcess::wait_for_line(std::string_view text, Duration patience) const {
-  return errors_.wait_for_line(text, patience);
+  return errors_.wait_for([&](std::string_view line) { return line.find(text) != line.npos; }, patience);
+}
+
+std::optional<std::string> ServerProcess::wait_for_event(std::string_view name, Duration patience) const {
+  return errors_.wait_for([&](std::string_view line) { return log_field(line, "event") == name; }, patience);
 }
 
 std::vector<std::string> ServerProcess::addresses() const {
@@ -187,19 +191,19 @@ std::string ServerProcess::Collector::text() const {
   return text_;
 }
 
-std::optional<std::string> ServerProcess::Collector::wait_for_line(std::string_view text,
-                                                                   Duration patience) const {
+std::optional<std::string> ServerProcess::Collector::wait_for(
+    const std::function<bool(std::string_view)>& wanted, Duration patience) const {
   std::unique_lock lock(mutex_);
   std::optional<std::string> found;
-  auto look = [&] {
-    size_t at = text_.find(text);
-    size_t end = at == std::string::npos ? at : text_.find('\n', at);
-    if (end == std::string::npos) return ended_;
-    size_t begin = text_.rfind('\n', at) + 1;  // npos + 1: the first line
-    found = text_.substr(begin, end - begin);
-    return true;
-  };
-  changed_.wait_for(lock, patience, look);
+  size_t looked_at = 0;
+  changed_.wait_for(lock, patience, [&] {
+    for (size_t end; !found && (end = text_.find('\n', looked_at)) != std::string::npos;
+         looked_at = end + 1) {
+      std::string_view line(text_.data() + looked_at, end - looked_at);
+      if (wanted(line)) found = line;
+    }
+    return found || ended_;
+  });
   return found;
 }
 

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -45,6 +46,9 @@ class ServerProcess {
   /// the process ended or the time ran out before.
   [[nodiscard]] std::optional<std::string> wait_for_line(std::string_view text,
                                                          Duration patience = 20s) const;
+  /// The same for the log line of an event, in either format.
+  [[nodiscard]] std::optional<std::string> wait_for_event(std::string_view name,
+                                                          Duration patience = 20s) const;
   /// The addresses of the `listening` events so far.
   [[nodiscard]] std::vector<std::string> addresses() const;
   /// Exit code, or 128 + signal number; nothing when it still runs after `patience`.
@@ -65,7 +69,8 @@ class ServerProcess {
     void start(Fd pipe);
     void finish() { thread_.join(); }  ///< when the process is gone: reads what is left
     [[nodiscard]] std::string text() const;
-    [[nodiscard]] std::optional<std::string> wait_for_line(std::string_view text, Duration patience) const;
+    [[nodiscard]] std::optional<std::string> wait_for(
+        const std::function<bool(std::string_view line)>& wanted, Duration patience) const;
 
    private:
     void run();

@@ -63,23 +63,30 @@ Task<> throw_later(Request&, Response& response) {
 
 }  // namespace
 
+void add_routes(const AddRoute& add) {
+  add(Method::get, "/plaintext", [](const Request&, Response& response) { response.text("Hello, World!"); },
+      {});
+  add(Method::get, "/users/{id}",
+      [](const Request& request, Response& response) { response.text(*request.param("id")); }, {});
+  add(Method::get, "/big",
+      [](const Request& request, Response& response) {
+        response.text(std::string(number(request, "n"), 'x'));
+      },
+      {});
+  add(Method::post, "/describe", describe, {});
+  add(Method::post, "/echo", echo, {.max_body_bytes = 64 << 20});
+  add(Method::post, "/count", count, {});
+  add(Method::post, "/ignore", ignore, {.max_body_bytes = 64 << 20});
+  add(Method::get, "/sleep", sleep, {});
+  add(Method::get, "/stream", stream, {});
+  add(Method::get, "/throw", [](const Request&, Response&) { throw std::runtime_error("on purpose"); }, {});
+  add(Method::get, "/throw-later", throw_later, {});
+}
+
 void add_routes(SessionHost& host) {
-  host.on(Method::get, "/plaintext",
-          [](const Request&, Response& response) { response.text("Hello, World!"); })
-      .on(Method::get, "/users/{id}",
-          [](const Request& request, Response& response) { response.text(*request.param("id")); })
-      .on(Method::get, "/big",
-          [](const Request& request, Response& response) {
-            response.text(std::string(number(request, "n"), 'x'));
-          })
-      .on(Method::post, "/describe", describe)
-      .on(Method::post, "/echo", echo, {.max_body_bytes = 64 << 20})
-      .on(Method::post, "/count", count)
-      .on(Method::post, "/ignore", ignore, {.max_body_bytes = 64 << 20})
-      .on(Method::get, "/sleep", sleep)
-      .on(Method::get, "/stream", stream)
-      .on(Method::get, "/throw", [](const Request&, Response&) { throw std::runtime_error("on purpose"); })
-      .on(Method::get, "/throw-later", throw_later);
+  add_routes([&host](Method method, std::string_view pattern, Handler handler, RouteOptions options) {
+    host.on(method, pattern, std::move(handler), options);
+  });
 }
 
 std::string get(std::string_view target, std::string_view fields, std::string_view version) {

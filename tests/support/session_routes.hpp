@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <string>
 #include <string_view>
 
 #include "tests/support/session_host.hpp"
@@ -17,6 +19,8 @@ namespace lastcall::test {
 ///   GET /sleep?ms=N       coroutine: "slept" after N ms, or "cut short"
 ///   GET /stream?n=N&ms=M  coroutine: N pieces, M ms apart
 ///   GET /throw            throws; GET /throw-later: after a first write
+using AddRoute = std::function<void(Method, std::string_view, Handler, RouteOptions)>;
+void add_routes(const AddRoute& add);
 void add_routes(SessionHost& host);
 
 /// A request without a body. `fields`: complete lines.

@@ -7,6 +7,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "config.hpp"
+
 namespace lastcall::tool {
 namespace {
 
@@ -121,6 +123,25 @@ void add_server_options(CLI::App& app, Options& options) {
       "debug, info, warning, error or off [info]");
 }
 
+/// What the command line and the environment leave open.
+void apply_config(CLI::App& app, const std::string& path) {
+  Result<std::vector<ConfigEntry>> entries = read_config(path);
+  if (!entries) throw CLI::FileError(entries.error().message);
+  for (const ConfigEntry& entry : *entries) {
+    CLI::Option* option = app.get_option_no_throw("--" + entry.name);
+    if (option == nullptr || entry.name == "config" || entry.name == "help") {
+      throw CLI::ConfigError(entry.place + ": unknown option '" + entry.name + "'");
+    }
+    if (option->count() != 0) continue;
+    try {
+      option->add_result(entry.values);
+      option->run_callback();
+    } catch (const CLI::ParseError& error) {
+      throw CLI::ConfigError(entry.place + ": " + error.what());
+    }
+  }
+}
+
 }  // namespace
 
 Duration parse_duration(const std::string& text) {
@@ -149,7 +170,8 @@ uint64_t parse_size(const std::string& text) {
 std::variant<Options, int> parse_options(int argc, char** argv) {
   Options options;
   CLI::App app{"lastcall: an HTTP server that stops without losing a request"};
-  app.set_config("--config", "", "read options from a file of name=value lines (TOML)");
+  std::string config;
+  app.add_option("--config", config, "read options from a TOML file with lines such as idle-grace = \"2s\"");
   app.add_flag("--version", options.version, "print version, build, kernel and io, and exit");
   app.add_flag("--json", options.json, "with --version: as JSON");
   CLI::App* demo = app.add_subcommand("demo", "serve the demonstration routes");
@@ -157,13 +179,15 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.require_subcommand(0, 1);
   add_server_options(app, options);
   for (CLI::Option* option : app.get_options()) {
-    if (!option->get_lnames().empty() && option->get_name() != "--help") {
+    const std::string name = option->get_name();
+    if (name != "--help" && name != "--version" && name != "--json") {
       option->envname(environment_name(option->get_name()));
     }
   }
   try {
     app.parse(argc, argv);
     if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
+    if (!config.empty()) apply_config(app, config);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
       app.exit(error);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of head_fuzz and body_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
+"""Writes the seeds of head_fuzz, body_fuzz and session_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
 import pathlib
 
 HEAD = {
@@ -55,11 +55,34 @@ BODY = {
     "prefixed": b"0x5\r\nhello\r\n0\r\n\r\n",
     "blank": b"5 \r\nhello\r\n0\r\n\r\n",
 }
+GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"
+SESSION = {
+    "plaintext": GET % b"/plaintext",
+    "pipeline": GET % b"/plaintext" + GET % b"/users/7" + GET % b"/nowhere" + GET % b"/throw",
+    "describe": POST % b"/describe" + GET % b"/plaintext",
+    "describe-chunked": CHUNKED % b"/describe" + GET % b"/plaintext",
+    "echo": POST % b"/echo" + GET % b"/plaintext",
+    "echo-chunked": CHUNKED % b"/echo" + GET % b"/plaintext",
+    "count": CHUNKED % b"/count" + POST % b"/count",
+    "ignore": CHUNKED % b"/ignore" + POST % b"/ignore" + GET % b"/plaintext",
+    "unwanted": CHUNKED % b"/nowhere" + POST % b"/plaintext" + GET % b"/plaintext",
+    "pause": GET % b"/pause" + POST % b"/describe" + GET % b"/pause",
+    "throw-later": GET % b"/plaintext" + GET % b"/throw-later",
+    "expect": b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+    "close": b"GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + GET % b"/plaintext",
+    "old": b"GET /plaintext HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+    "head": b"HEAD /plaintext HTTP/1.1\r\nHost: a\r\n\r\n" + GET % b"/plaintext",
+    "options": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nDELETE /plaintext HTTP/1.1\r\nHost: a\r\n\r\n",
+    "bad-chunk": b"POST /describe HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX",
+    "half": GET % b"/plaintext" + b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe",
+}
 # Options, plan of cuts: single bytes, by three and seven, small limits; for bodies also by length.
 WAYS = [(0, b""), (0, b"\x03\x07"), (1, b"\x02")]
 
 here = pathlib.Path(__file__).parent
-for folder, seeds in (("head", HEAD), ("body", BODY)):
+for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION)):
     (here / folder).mkdir(exist_ok=True)
     for number, (name, wire) in enumerate(seeds.items()):
         options, plan = WAYS[number % len(WAYS)]

@@ -1,0 +1,391 @@
+// The stop, phase by phase: who is served, who is closed when, and what is counted. On the simulated clock.
+
+#include "tests/sim/server.hpp"
+
+namespace lastcall::test {
+namespace {
+
+struct Behaviour {
+  const char* name;
+  SimOptions (*options)(uint64_t seed);
+};
+
+class StopTest : public ::testing::TestWithParam<Behaviour> {
+ protected:
+  [[nodiscard]] static SimOptions sim(uint64_t seed = 1) { return GetParam().options(seed); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Behaviours, StopTest,
+                         ::testing::Values(Behaviour{"Epoll", &SimOptions::epoll_like},
+                                           Behaviour{"Uring", &SimOptions::uring_like},
+                                           Behaviour{"Torn", &SimOptions::chaotic}),
+                         [](const auto& behaviour) { return behaviour.param.name; });
+
+TEST_P(StopTest, NothingOpenIsDrainedAtOnce) {
+  SimServer server(sim());
+  server.run_for(1s);
+  server.enter(Phase::draining);
+  server.settle();
+  EXPECT_TRUE(server.acknowledged(Phase::draining));
+  EXPECT_TRUE(server.connect().saw_reset());  // nobody listens any more
+}
+
+TEST_P(StopTest, AnnouncingServesOn) {
+  SimServer server(sim());
+  server.enter(Phase::announcing);
+  SimPeer peer = server.connect();
+  peer.write(get("/plaintext"));
+  server.run_for(1s);
+  Answer got = parse_answer(peer.read_all());
+  EXPECT_EQ(got.status, 200);
+  EXPECT_FALSE(got.closes());
+  EXPECT_FALSE(server.acknowledged(Phase::draining));
+}
+
+TEST_P(StopTest, QueuedConnectionsAreServedBeforeTheListenerCloses) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SimServer server(sim(seed));
+    server.run_for(1s);
+    std::vector<SimPeer> peers;
+    for (int i = 0; i < 30; ++i) {
+      peers.push_back(server.connect());
+      peers.back().write(get("/users/" + std::to_string(i)));
+    }
+    server.enter(Phase::draining);
+    server.run_for(10ms);
+    EXPECT_TRUE(server.acknowledged(Phase::draining));
+    for (size_t i = 0; i < peers.size(); ++i) {
+      EXPECT_FALSE(peers[i].saw_reset()) << "seed " << seed;
+      Answer got = parse_answer(peers[i].read_all());
+      EXPECT_EQ(got.body, std::to_string(i)) << "seed " << seed;
+      EXPECT_TRUE(got.closes());
+      peers[i].close();
+    }
+    server.settle();
+    EXPECT_EQ(server.counters().completed, 30u);
+    EXPECT_EQ(server.network.resets(), 0u);
+    server.expect_balance();
+  }
+}
+
+TEST_P(StopTest, ConnectionsAcceptedWhileStoppingAreCounted) {
+  SimServer server(sim());
+  server.run_for(1s);
+  SimPeer before = server.connect();
+  server.run_for(1ms);
+  server.network.options().descriptor_limit = 2;  // the next one stays in the queue
+  SimPeer queued = server.connect();
+  server.run_for(1ms);
+  server.network.options().descriptor_limit = 100;
+  server.enter(Phase::draining);
+  server.settle();
+  EXPECT_EQ(server.counters().accepted, 2u);
+  EXPECT_EQ(server.counters().accepted_while_stopping, 1u);
+}
+
+TEST_P(StopTest, IdleConnectionsGetTheIdleGraceToTheMillisecond) {
+  SimServer server(sim());
+  SimPeer idle = server.connect(), silent = server.connect();
+  idle.write(get("/plaintext"));
+  server.run_for(1s);
+  EXPECT_EQ(parse_answer(idle.read_all()).status, 200);
+  server.enter(Phase::draining, 1s);
+  server.run_for(999ms);
+  EXPECT_FALSE(idle.saw_eof() || silent.saw_eof());
+  EXPECT_EQ(server.counters().idle, 2u);
+  server.run_for(1ms);
+  EXPECT_TRUE(idle.saw_eof() && silent.saw_eof());
+  EXPECT_EQ(server.ended(), 0u);  // they linger
+  idle.close();
+  silent.close();
+  server.settle();
+  EXPECT_EQ(server.counters().idle_closed, 2u);
+  EXPECT_EQ(server.network.resets(), 0u);
+}
+
+TEST_P(StopTest, NoIdleGraceClosesAtOnce) {
+  SimServer server(sim());
+  SimPeer idle = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 0s);
+  server.settle();
+  server.run_for(1ms);
+  EXPECT_TRUE(idle.saw_eof());
+}
+
+TEST_P(StopTest, RequestWithinTheIdleGraceIsAnsweredWithClose) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.run_for(998ms);
+  peer.write(get("/plaintext"));
+  server.run_for(1ms);
+  Answer got = parse_answer(peer.read_all());
+  EXPECT_EQ(got.status, 200);
+  EXPECT_TRUE(got.closes());
+  EXPECT_TRUE(peer.saw_eof());
+  peer.close();
+  server.settle();
+  EXPECT_EQ(server.counters().completed, 1u);
+  EXPECT_EQ(server.counters().late_requests, 0u);
+}
+
+// The bytes and the timer come in one turn: the event first, then the timer, and the connection must not look
+// idle.
+TEST_P(StopTest, RequestInTheTurnOfTheIdleCloseIsAnswered) {
+  for (const char* target : {"/plaintext", "/sleep?ms=100", "/stream?n=3&ms=100"}) {
+    for (Duration early : {0ns, 1ns, 500'000ns, 1'000'000ns}) {
+      SimServer server(sim());
+      SimPeer peer = server.connect();
+      server.run_for(1s);
+      server.enter(Phase::draining, 1s);
+      server.settle();
+      server.network.schedule_in(1s - early, [&] { peer.write(get(target)); });
+      server.run_for(3s);
+      ASSERT_EQ(parse_answer(peer.read_all()).status, 200) << target << " " << early.count();
+      ASSERT_TRUE(peer.saw_eof());
+      ASSERT_EQ(server.counters().late_requests, 0u);
+    }
+  }
+}
+
+TEST_P(StopTest, HalfARequestInTheTurnOfTheIdleCloseIsARequest) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.settle();
+  server.network.schedule_in(1s, [&] { peer.write("GET /plain"); });
+  server.network.schedule_in(3s, [&] { peer.write("text HTTP/1.1\r\nHost: a\r\n\r\n"); });
+  server.run_for(4s);
+  EXPECT_EQ(parse_answer(peer.read_all()).body, "Hello, World!");
+}
+
+TEST_P(StopTest, LateRequestIsCountedOnce) {
+  SimServer server(sim());
+  SimPeer peer = server.connect(), quiet = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.run_for(1100ms);
+  EXPECT_TRUE(peer.saw_eof());
+  peer.write(get("/plaintext"));  // it had not seen the end yet
+  server.run_for(1ms);
+  peer.write(get("/plaintext"));
+  server.run_for(1ms);
+  EXPECT_EQ(server.counters().late_requests, 1u);
+  EXPECT_FALSE(peer.saw_reset());
+  peer.close();
+  quiet.close();
+  server.settle();
+  EXPECT_EQ(server.counters().late_requests, 1u);
+  EXPECT_EQ(server.counters().idle_closed, 2u);
+}
+
+TEST_P(StopTest, ActiveOnesFinish) {
+  SimServer server(sim());
+  SimPeer sleeping = server.connect(), streaming = server.connect(), sending = server.connect();
+  sleeping.write(get("/sleep?ms=5000"));
+  streaming.write(get("/stream?n=6&ms=1000"));
+  sending.write("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+  server.run_for(100ms);
+  EXPECT_EQ(server.counters().active, 3u);
+  server.enter(Phase::draining, 1s);
+  server.run_for(2s);
+  sending.write("world");
+  server.run_for(10s);
+  Answer slept = parse_answer(sleeping.read_all()), counted = parse_answer(sending.read_all());
+  EXPECT_EQ(slept.body, "slept");
+  EXPECT_TRUE(slept.closes());
+  EXPECT_EQ(counted.body, "10");
+  EXPECT_TRUE(counted.closes());
+  EXPECT_EQ(parse_answer(streaming.read_all()).body.size(), 36u);
+  EXPECT_TRUE(sleeping.saw_eof() && streaming.saw_eof() && sending.saw_eof());
+  EXPECT_EQ(server.counters().completed, 2u);    // lingered to the end of it
+  EXPECT_EQ(server.counters().idle_closed, 1u);  // its head was out before it could say close
+  EXPECT_TRUE(server.control.take_aborted().empty());
+}
+
+TEST_P(StopTest, LateHeadDuringTheDrainIsAnswered408) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write("GET / H");
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.run_for(4990ms);
+  EXPECT_EQ(peer.untaken(), 0u);
+  server.run_for(20ms);
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 408);
+}
+
+TEST_P(StopTest, RunnerIsWokenWhenTheLastIsGone) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/sleep?ms=5000"));
+  server.run_for(1s);
+  server.enter(Phase::draining);
+  server.settle();
+  server.control.clear_wake();
+  EXPECT_EQ(server.counters().active, 1u);
+  server.run_for(10s);
+  EXPECT_EQ(server.counters().active + server.counters().idle, 0u);
+  uint64_t count = 0;
+  EXPECT_EQ(::read(server.control.wake_fd(), &count, sizeof count), ssize_t{sizeof count});
+}
+
+TEST_P(StopTest, HandlerThatOutlivesItsConnectionHoldsTheStop) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/sleep?ms=2000") + get("/sleep?ms=2000"));
+  server.run_for(1s);
+  peer.reset();
+  server.run_for(1ms);
+  EXPECT_EQ(server.counters().active, 0u);  // its wait was cut short
+  server.expect_balance();
+}
+
+TEST_P(StopTest, ForceAnswers503OrCutsAndReports) {
+  SimServer server(sim());
+  SimPeer sleeping = server.connect(), streaming = server.connect(), head = server.connect(),
+          idle = server.connect();
+  server.run_for(1ms);
+  sleeping.write(get("/sleep?ms=50000"));
+  streaming.write(get("/stream?n=100&ms=1000"));
+  head.write("GET / H");
+  server.run_for(100ms);
+  server.enter(Phase::draining, 20s);
+  server.run_for(1s);
+  server.enter(Phase::forcing, 20s, "second signal");
+  server.settle();
+  EXPECT_TRUE(server.acknowledged(Phase::forcing));
+  Answer slept = parse_answer(sleeping.read_all());
+  EXPECT_EQ(slept.status, 503);
+  EXPECT_TRUE(slept.closes());
+  EXPECT_EQ(parse_answer(head.read_all()).status, 503);
+  auto streamed = parse_answers(streaming.read_all());
+  ASSERT_TRUE(streamed && streamed->size() == 1);
+  EXPECT_FALSE(streamed->front().whole);
+  EXPECT_TRUE(idle.saw_eof());
+  std::vector<AbortedExchange> aborted = server.control.take_aborted();
+  ASSERT_EQ(aborted.size(), 3u);
+  for (const AbortedExchange& exchange : aborted) {
+    EXPECT_EQ(exchange.why, "second signal");
+    EXPECT_EQ(exchange.age_ms, 1100);
+    EXPECT_EQ(exchange.bytes_sent > 0, exchange.state == "writing");
+  }
+  server.run_for(199ms);
+  EXPECT_EQ(server.ended(), 2u);  // the 503s linger, so that they arrive
+  server.run_for(2ms);
+  EXPECT_EQ(server.counters().aborted, 3u);
+  EXPECT_EQ(server.counters().idle_closed, 1u);
+  EXPECT_EQ(server.counters().active, 0u);
+  server.expect_balance();
+}
+
+TEST_P(StopTest, ForceOnAPeerThatTakesNothing) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.set_window(100);
+  peer.write(get("/big?n=100000"));
+  server.run_for(1s);
+  server.enter(Phase::draining);
+  server.run_for(1s);
+  server.enter(Phase::forcing);
+  server.run_for(201ms);
+  EXPECT_EQ(server.counters().aborted, 1u);
+  EXPECT_EQ(server.control.take_aborted().size(), 1u);
+}
+
+// What is sent in the forcing phase gets no write timeout of its own.
+TEST_P(StopTest, Forced503ThatNobodyTakesEndsInTime) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.set_window(0);
+  peer.write(get("/sleep?ms=50000"));
+  server.run_for(1s);
+  server.enter(Phase::draining);
+  server.run_for(1s);
+  server.enter(Phase::forcing);
+  server.run_for(201ms);
+  EXPECT_EQ(server.counters().aborted, 1u);
+}
+
+TEST_P(StopTest, StraightToForcing) {
+  SimServer server(sim());
+  SimPeer idle = server.connect(), sleeping = server.connect();
+  sleeping.write(get("/sleep?ms=50000"));
+  server.run_for(1s);
+  SimPeer queued = server.connect();
+  queued.write(get("/plaintext"));
+  server.enter(Phase::forcing);
+  server.run_for(1ms);
+  EXPECT_TRUE(server.acknowledged(Phase::forcing));
+  EXPECT_EQ(parse_answer(sleeping.read_all()).status, 503);
+  EXPECT_TRUE(idle.saw_eof());
+  server.run_for(1s);
+  EXPECT_EQ(server.ended(), 3u);
+  EXPECT_EQ(server.counters().active + server.counters().idle, 0u);
+  // The queued one was answered or is in the report: nothing vanishes.
+  bool answered = parse_answer(queued.read_all()).status == 200;
+  EXPECT_EQ(server.control.take_aborted().size(), answered ? 1u : 2u);
+}
+
+// A request that came in the very turn in which an idle connection is forced: it is in the report.
+TEST_P(StopTest, ForcedIdleConnectionWithBytesInItsSocketIsReported) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 10s);
+  server.settle();
+  server.enter(Phase::forcing, 10s);
+  peer.write(get("/plaintext"));
+  server.run_for(1s);
+  bool answered = parse_answer(peer.read_all()).status == 200;
+  EXPECT_EQ(server.control.take_aborted().size(), answered ? 0u : 1u);
+  EXPECT_EQ(server.counters().aborted, answered ? 0u : 1u);
+  EXPECT_EQ(server.ended(), 1u);
+}
+
+TEST_P(StopTest, StopWithHandlersStillWaiting) {
+  SimServer server(sim());
+  std::vector<SimPeer> peers;
+  for (int i = 0; i < 10; ++i) {
+    peers.push_back(server.connect());
+    peers.back().write(get(i % 2 != 0 ? "/sleep?ms=50000" : "/stream?n=100000&ms=1000"));
+    peers.back().set_window(50);
+  }
+  server.run_for(10s);
+  server.shut_down();  // checks that nothing is lent, open or armed
+  EXPECT_EQ(server.ended(), 10u);
+}
+
+TEST_P(StopTest, OutOfDescriptorsDuringTheDrain) {
+  SimServer server(sim());
+  server.network.options().descriptor_limit = 2;
+  SimPeer first = server.connect(), second = server.connect();
+  server.run_for(10ms);
+  server.enter(Phase::draining, 1s);
+  server.run_for(1ms);
+  EXPECT_TRUE(server.acknowledged(Phase::draining));
+  server.expect_balance();
+}
+
+TEST_P(StopTest, PhasesAreAcknowledgedInEveryOrderOfEvents) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SimServer server(sim(seed));
+    SimPeer peer = server.connect();
+    peer.write(get("/plaintext") + "GET");
+    server.enter(Phase::announcing);
+    server.enter(Phase::draining);
+    server.settle();
+    EXPECT_TRUE(server.acknowledged(Phase::draining)) << seed;
+    server.enter(Phase::forcing);
+    server.settle();
+    EXPECT_TRUE(server.acknowledged(Phase::forcing)) << seed;
+    server.run_for(1s);
+    EXPECT_EQ(server.ended(), 1u) << seed;
+  }
+}
+
+}  // namespace
+}  // namespace lastcall::test
