@@ -162,6 +162,21 @@ TEST_P(StopTest, HalfARequestInTheTurnOfTheIdleCloseIsARequest) {
   EXPECT_EQ(parse_answer(peer.read_all()).body, "Hello, World!");
 }
 
+// An empty line before a request makes no connection active; what follows it is still in the socket.
+TEST_P(StopTest, IdleConnectionWithReadableBytesIsNotClosed) {
+  SimOptions options = sim();
+  options.max_read_bytes = 1;
+  SimServer server(options);
+  SimPeer peer = server.connect();
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.settle();
+  server.network.schedule_in(1s, [&] { peer.write("\r\n" + get("/plaintext")); });
+  server.run_for(2s);
+  EXPECT_EQ(parse_answer(peer.read_all()).body, "Hello, World!");
+  EXPECT_EQ(server.counters().late_requests, 0u);
+}
+
 TEST_P(StopTest, LateRequestIsCountedOnce) {
   SimServer server(sim());
   SimPeer peer = server.connect(), quiet = server.connect();
