@@ -4,13 +4,18 @@
 #include <sys/un.h>
 
 #include <cerrno>
+#include <thread>
 
 #include <lastcall/core/check.hpp>
+#include <lastcall/core/time.hpp>
 #include <lastcall/net/listener.hpp>
 #include <lastcall/net/socket.hpp>
 
 namespace lastcall {
 namespace {
+
+constexpr Duration kHolderMayLinger = 1s;
+constexpr Duration kLookAgain = 10ms;
 
 std::string listening_on(const Address& address) {
   return "listen " + address.text;
@@ -67,7 +72,8 @@ Result<void> remove_stale_file(const Address& address, const SocketAddress& at) 
   if (::connect(probe.get(), at.get(), at.length) == 0) {
     ucred holder{};
     socklen_t length = sizeof holder;
-    bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &holder, &length) == 0 && holder.pid > 0;
+    bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &holder, &length) == 0 && holder.pid > 0 &&
+                 ::access(("/proc/" + std::to_string(holder.pid)).c_str(), F_OK) == 0;
     return cannot_listen(address, EADDRINUSE, known ? describe_process(holder.pid) : "");
   }
   if (errno == ENOENT) return {};
@@ -78,6 +84,11 @@ Result<void> remove_stale_file(const Address& address, const SocketAddress& at) 
   if (same && ::unlink(path) != 0)
     return system_error(listening_on(address) + ": remove stale socket", errno);
   return {};
+}
+
+/// Taken, and by nobody that can be seen.
+bool is_held_by_nobody(const Error& failure) {
+  return failure.code == EADDRINUSE && failure.message.find(": held by ") == std::string::npos;
 }
 
 Result<void> check_inherited(const Address& address) {
@@ -110,6 +121,17 @@ SocketFile::~SocketFile() {
 
 Result<ListenerGroup> ListenerGroup::open(const Address& address, uint32_t reactors, int backlog) {
   LASTCALL_CHECK(reactors > 0);
+  auto group = open_once(address, reactors, backlog);
+  // The kernel closes what was in an io_uring a moment after its process was killed: a restart need not fail for that.
+  for (Duration waited{}; !group && is_held_by_nobody(group.error()) && waited < kHolderMayLinger;
+       waited += kLookAgain) {
+    std::this_thread::sleep_for(kLookAgain);
+    group = open_once(address, reactors, backlog);
+  }
+  return group;
+}
+
+Result<ListenerGroup> ListenerGroup::open_once(const Address& address, uint32_t reactors, int backlog) {
   switch (address.kind) {
     case Address::Kind::unix_path: return open_unix(address, reactors, backlog);
     case Address::Kind::inherited: return open_inherited(address, reactors);

@@ -61,6 +61,7 @@ class ListenerGroup {
 
  private:
   ListenerGroup() = default;
+  static Result<ListenerGroup> open_once(const Address& address, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_tcp(const Address& address, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_unix(const Address& address, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_inherited(const Address& address, uint32_t reactors);
