@@ -54,11 +54,15 @@ void Response::add_field(std::string_view name, std::string_view value) {
 }
 
 void Response::body(std::string_view bytes, std::string_view content_type) {
+  if (!is_field_value(content_type)) throw std::invalid_argument("control character in a content type");
+  set_body(bytes, content_type);
+}
+
+void Response::set_body(std::string_view bytes, std::string_view valid_content_type) {
   body_.clear();
   body_.append(bytes);
-  if (content_type.empty() || has_type_) return;
-  if (!is_field_value(content_type)) throw std::invalid_argument("control character in a content type");
-  add_field("Content-Type", content_type);
+  if (valid_content_type.empty() || has_type_) return;
+  add_field("Content-Type", valid_content_type);
   has_type_ = true;
 }
 

@@ -52,9 +52,9 @@ class Response {
   Response& header(std::string_view name, std::string_view value);
   /// Replaces the body; `content_type` may be empty. The bytes are copied.
   void body(std::string_view bytes, std::string_view content_type);
-  void text(std::string_view bytes) { body(bytes, "text/plain"); }
-  void html(std::string_view bytes) { body(bytes, "text/html; charset=utf-8"); }
-  void json(std::string_view bytes) { body(bytes, "application/json"); }
+  void text(std::string_view bytes) { set_body(bytes, "text/plain"); }
+  void html(std::string_view bytes) { set_body(bytes, "text/html; charset=utf-8"); }
+  void json(std::string_view bytes) { set_body(bytes, "application/json"); }
   /// Closes the connection after this answer.
   Response& close_connection() noexcept;
 
@@ -71,6 +71,7 @@ class Response {
   friend class Session;
   friend class WriteBody;
   friend struct Exchange;
+  void set_body(std::string_view bytes, std::string_view valid_content_type);
   void add_field(std::string_view name, std::string_view value);
   void reset(bool keep_memory) noexcept;
 

@@ -104,20 +104,24 @@ struct Router::Node {
     std::string text;
     std::unique_ptr<Node> next;
   };
-  std::vector<Literal> literals;  // sorted by text
+  std::vector<Literal> literals;  // by length, then by text: most comparisons are of two numbers
   std::string param_name;
   std::unique_ptr<Node> param;
   std::string wildcard_name;
   Endpoint wildcard;
   Endpoint endpoint;  // the path ends here
 
+  [[nodiscard]] static bool before(std::string_view left, std::string_view right) noexcept {
+    return left.size() != right.size() ? left.size() < right.size() : left < right;
+  }
+
   [[nodiscard]] const Node* find(std::string_view text) const {
-    auto found = std::ranges::lower_bound(literals, text, {}, &Literal::text);
+    auto found = std::ranges::lower_bound(literals, text, before, &Literal::text);
     return found != literals.end() && found->text == text ? found->next.get() : nullptr;
   }
 
   Node& literal(std::string_view text) {
-    auto found = std::ranges::lower_bound(literals, text, {}, &Literal::text);
+    auto found = std::ranges::lower_bound(literals, text, before, &Literal::text);
     if (found == literals.end() || found->text != text)
       found = literals.insert(found, Literal{std::string(text), std::make_unique<Node>()});
     return *found->next;

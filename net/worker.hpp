@@ -65,7 +65,6 @@ class Worker {
   static constexpr Duration kAcceptPause = 50ms;   // after the process ran out of descriptors
   static constexpr Duration kForceGrace = 200ms;   // for a 503 of the forcing phase to leave
   static constexpr Duration kStopGrace = 100ms;    // for last events when the loop ends
-  static constexpr Duration kUnreadPause = 10ms;   // before looking again at an idle socket with bytes in it
 
   struct Listener {
     Token token;

@@ -162,7 +162,7 @@ void Worker<B, P>::open_connection(int fd) {
   bool refuse = over_limit();
   Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
   if (connection == nullptr) {  // even the slack is full of connections being refused
-    Fd closed(fd);
+    io().close(Token{.slot = UINT32_MAX}, fd);
     add(loop_.counters.completed, 1);
     return;
   }
@@ -398,11 +398,7 @@ void Worker<B, P>::on_due(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::close_idle(Conn& connection) {
-  if (io().unread(connection.fd_) > 0) {  // a request is here already; its event is on the way
-    connection.armed_ = loop_.now + kUnreadPause;
-    loop_.timers.arm(connection.timer_, connection.armed_);
-    return;
-  }
+  if (io().unread(connection.fd_) > 0) return;  // a request is here already; its event comes with the next turn
   connection.late_counts_ = true;
   linger(connection, phase_ >= Phase::draining ? CloseReason::drained_idle : CloseReason::idle_timeout);
 }

@@ -23,7 +23,13 @@ namespace lastcall::e2e {
 using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#define LASTCALL_HAS(feature) __has_feature(feature)
+#else
+#define LASTCALL_HAS(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || LASTCALL_HAS(address_sanitizer) || \
+    LASTCALL_HAS(thread_sanitizer)
 inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;
