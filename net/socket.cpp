@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -69,6 +70,11 @@ Result<SocketAddress> local_address(int fd) {
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.length) != 0)
     return system_error("getsockname", errno);
   return address;
+}
+
+bool is_broken(int fd) noexcept {
+  pollfd look{.fd = fd, .events = 0, .revents = 0};
+  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 }  // namespace lastcall

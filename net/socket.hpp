@@ -26,6 +26,9 @@ namespace lastcall {
 /// The value of a SOL_SOCKET option that is an int: SO_TYPE, SO_DOMAIN, SO_ACCEPTCONN, SO_ERROR.
 [[nodiscard]] Result<int> socket_option(int fd, int option);
 
+/// The connection is gone in both directions: reset, or ended by both sides (poll(2)).
+[[nodiscard]] bool is_broken(int fd) noexcept;
+
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t length = 0;

@@ -62,6 +62,7 @@ class Worker {
   static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
   static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
   static constexpr int kSendsPerTurn = 8;          // of one connection, so that one fast reader starves nobody
+  static constexpr Duration kPeerCheck = 1s;       // while a handler is at work: is its client still there?
   static constexpr Duration kAcceptPause = 50ms;   // after the process ran out of descriptors
   static constexpr Duration kForceGrace = 200ms;   // for a 503 of the forcing phase to leave
   static constexpr Duration kStopGrace = 100ms;    // for last events when the loop ends
@@ -79,7 +80,7 @@ class Worker {
   void on_timer(Timer& timer);
   void on_accept(Listener& listener, const Event& event);
   void open_connection(int fd);
-  [[nodiscard]] bool over_limit() const noexcept;
+  [[nodiscard]] bool over_limit() noexcept;
   void pause_accepting(Listener& listener, int code);
   void on_receive(Conn& connection, const Event& event);
   void on_sent(Conn& connection, const Event& event);
@@ -98,6 +99,7 @@ class Worker {
   void arm(Conn& connection);
   void on_due(Conn& connection);
   void close_idle(Conn& connection);
+  void check_peer(Conn& connection);
 
   // worker_stop.hpp: the phases
   void on_phase();
@@ -127,6 +129,7 @@ class Worker {
   Instant idle_due_ = kNever;  // draining: when idle connections are closed
   Instant log_due_{};          // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;
+  uint64_t unasked_ = 0;       // connections that may be accepted before the others are asked again
   bool stopped_ = false;
   bool told_empty_ = false;
 };

@@ -6,9 +6,9 @@
 namespace lastcall::e2e {
 namespace {
 
-/// The promises of a stop about connections that are between two states when it begins. (The fourth is in
-/// bodies_test.cpp, the fifth in deadline_test.cpp, the sixth in second_stop of that; every test holds the
-/// seventh.)
+/// The promises of a stop about connections that are between two states when it begins. The fourth is held by
+/// UnreadBodies, the fifth by Deadline, the sixth by SecondSignal, and the seventh by every test that stops
+/// its server.
 class Promises : public EndToEnd {
  protected:
   void wait_until_spinning() {
@@ -44,36 +44,6 @@ TEST_P(Promises, FirstQueuedConnectionsAreAnswered) {
   spinner.close();
   EXPECT_EQ(wait_exit(), 0);
   EXPECT_EQ(total(report(), "accepted"), 51u);
-}
-
-// The same without a pause: whoever gets a connection while the listener closes gets an answer.
-TEST_P(Promises, FirstNobodyIsResetWhileTheListenerCloses) {
-  start({"--reactors", "2"});
-  std::atomic<int> answered = 0;
-  std::atomic<int> lost = 0;
-  std::atomic<int> reset = 0;
-  std::vector<std::jthread> clients;
-  for (int i = 0; i < 4; ++i) {
-    clients.emplace_back([&] {
-      for (;;) {
-        RawClient client(address());
-        if (client.connect_error() == ECONNREFUSED) return;
-        if (!client.connected()) {
-          ++reset;
-        } else if (client.ask(get_request("/plaintext", "Connection: close\r\n")).complete) {
-          ++answered;
-        } else {
-          ++lost;
-        }
-      }
-    });
-  }
-  while (answered < 200) std::this_thread::yield();
-  begin_stop();
-  clients.clear();
-  EXPECT_EQ(lost, 0);
-  EXPECT_EQ(reset, 0);
-  EXPECT_EQ(wait_exit(), 0);
 }
 
 TEST_P(Promises, SecondRequestIsAnsweredInFullWithClose) {
