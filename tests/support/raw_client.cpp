@@ -32,7 +32,7 @@ void set_patience(int fd, Duration patience) {
 /// 0, or errno.
 int finish_connecting(int fd) {
   pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
-  if (::poll(&entry, 1, static_cast<int>(to_ms(RawClient::kPatience))) != 1) return ETIMEDOUT;
+  if (TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(RawClient::kPatience)))) != 1) return ETIMEDOUT;
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -203,7 +203,7 @@ std::pair<std::string, StreamEnd> RawClient::read_all() {
 std::string RawClient::read_some(size_t most) {
   if (pending_.empty()) {
     std::string bytes(most, '\0');
-    ssize_t got = ::recv(fd_.get(), bytes.data(), most, 0);
+    ssize_t got = TEMP_FAILURE_RETRY(::recv(fd_.get(), bytes.data(), most, 0));
     bytes.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
     return bytes;
   }
@@ -214,12 +214,12 @@ std::string RawClient::read_some(size_t most) {
 
 bool RawClient::wait_hang_up(Duration patience) const {
   pollfd entry{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
-  return ::poll(&entry, 1, static_cast<int>(to_ms(patience))) == 1;
+  return TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(patience)))) == 1;
 }
 
 bool RawClient::readable(Duration patience) const {
   pollfd entry{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-  return !pending_.empty() || ::poll(&entry, 1, static_cast<int>(to_ms(patience))) == 1;
+  return !pending_.empty() || TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(patience)))) == 1;
 }
 
 }  // namespace lastcall

@@ -115,7 +115,7 @@ ServerProcess::~ServerProcess() {
 std::optional<int> ServerProcess::wait_exit(Duration patience) {
   if (exit_code_) return exit_code_;
   pollfd ended{.fd = process_.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, static_cast<int>(to_ms(patience))) != 1) return std::nullopt;
+  if (TEMP_FAILURE_RETRY(::poll(&ended, 1, static_cast<int>(to_ms(patience)))) != 1) return std::nullopt;
   int status = 0;
   LASTCALL_CHECK(::waitpid(pid_, &status, 0) == pid_);
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
