@@ -96,7 +96,15 @@ bool WriteBody::suspend(TaskContext& context) {
     }
     return false;
   }
-  if (exchange_.session->write_piece(exchange_, bytes_)) return false;
+  bool room = exchange_.session->write_piece(exchange_, bytes_);
+  if (!exchange_.session->sends_body(exchange_)) {  // HEAD: the head is out, and that was all
+    if (std::exchange(response.gone_, true)) {
+      throw std::system_error(EPIPE, std::generic_category(), "write after the answer's end");
+    }
+    return false;
+  }
+  taken_ = true;
+  if (room) return false;
   exchange_.writer = this;
   context.wait_for(*this);
   exchange_.session->room_wanted();
@@ -105,6 +113,6 @@ bool WriteBody::suspend(TaskContext& context) {
 
 void WriteBody::resume() { exchange_.context.resume(coroutine_); }
 
-bool WriteBody::await_resume() noexcept { return !exchange_.context.cancelled(); }
+bool WriteBody::await_resume() noexcept { return taken_ && !exchange_.context.cancelled(); }
 
 }  // namespace lastcall

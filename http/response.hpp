@@ -32,6 +32,7 @@ class [[nodiscard]] WriteBody : TaskContext::Waiter {
   Exchange& exchange_;
   std::string_view bytes_;
   std::coroutine_handle<> coroutine_;
+  bool taken_ = false;
 };
 
 /// The answer to one request. A handler sets status, fields and body; the server adds Server, Date, Content-Length and
@@ -62,7 +63,7 @@ class Response {
   /// the end of the connection (HTTP/1.0).
   Response& content_length(uint64_t bytes) noexcept;
   /// For coroutine handlers: sends a piece of the body, the head before the first one. Waits while the client is slow to
-  /// take what was written. False when nobody is there to take it any more; throws
+  /// take what was written. False when nobody is there to take it any more, or the answer has no body (HEAD, 204, 304); throws
   /// std::system_error when called again after that, and std::length_error past the announced content_length.
   [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
   [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }

@@ -1,9 +1,10 @@
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <deque>
+#include <filesystem>
 #include <latch>
 #include <optional>
 #include <thread>
@@ -27,11 +28,29 @@ constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, w
 constexpr uint32_t kMostConnections = 1u << 24;
 
 uint32_t connection_limit(uint32_t wanted, uint32_t reactors, size_t addresses) {
-  if (wanted != 0) return wanted;
+  if (wanted != 0) return std::min(wanted, kMostConnections);
   uint64_t reserved = kReservedDescriptors + reactors * (8 + addresses);
   uint64_t limit = descriptor_limit();
   uint64_t usable = limit > 2 * reserved ? limit - reserved : limit / 2;
   return static_cast<uint32_t>(std::clamp<uint64_t>(usable, 1, kMostConnections));
+}
+
+/// Whether the report can be written at the end, as far as can be seen at the start.
+Result<void> check_report(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  bool is_folder = std::filesystem::is_directory(path);
+  if (is_folder || ::access(folder.c_str(), W_OK | X_OK) != 0) {
+    return system_error("report " + path, is_folder ? EISDIR : errno);
+  }
+  return {};
+}
+
+/// For whoever has switched the log off: a server that does not start says why all the same.
+void tell_start_failed(const std::string& why) {
+  log_event(LogLevel::error, "start_failed", {{"error", why}});
+  if (!log_enabled(LogLevel::error)) std::fprintf(stderr, "lastcall: %s\n", why.c_str());
 }
 
 /// The backend to use, or why not. Says in one line when it falls back.
@@ -125,6 +144,7 @@ class Reactors {
   }
 
   [[nodiscard]] StopControl& control() noexcept { return control_; }
+  [[nodiscard]] const OffloadPool& pool() const noexcept { return pool_; }
 
  private:
   StopControl control_;
@@ -159,6 +179,7 @@ Result<int> Server::State::serve() {
   Instant began = monotonic_now();
   if (route_error) return std::unexpected(*route_error);
   if (options.listen.empty()) return error("no address to listen on");
+  if (Result<void> checked = check_report(options.report); !checked) return std::unexpected(checked.error());
   uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
@@ -183,9 +204,13 @@ Result<int> Server::State::serve() {
   publish(&runner);
   DrainReport report = runner.run();
   publish(nullptr);
-  Instant limit = monotonic_now() + std::max<Duration>(options.stop.deadline - std::chrono::milliseconds(report.duration_ms), 0s);
-  bool released = runner.stuck().empty() && threads->release(limit);
-  if (!released) report.exit_code = std::max(report.exit_code, 2);
+  bool released = runner.stuck().empty() && threads->release(runner.deadline());
+  if (!released) {
+    report.exit_code = 2;
+    report.background.abandoned += threads->pool().running();
+    log_event(LogLevel::warning, "leaving_threads_behind",
+              {{"stuck_reactors", runner.stuck().size()}, {"blocking_handlers", threads->pool().running()}});
+  }
   if (!options.report.empty()) {
     if (Result<void> written = write_report(report, options.report); !written) {
       log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});
@@ -218,16 +243,16 @@ int Server::run() {
   {
     std::lock_guard lock(state_->mutex);
     if (std::exchange(state_->used, true)) {
-      log_event(LogLevel::error, "start_failed", {{"error", "this server has been run already"}});
+      tell_start_failed("this server has been run already");
       return 1;
     }
   }
   try {
     Result<int> served = state_->serve();
     if (served) return *served;
-    log_event(LogLevel::error, "start_failed", {{"error", served.error().message}});
+    tell_start_failed(served.error().message);
   } catch (const std::system_error& failure) {
-    log_event(LogLevel::error, "start_failed", {{"error", failure.what()}});
+    tell_start_failed(failure.what());
   }
   return 1;
 }

@@ -131,7 +131,7 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   RequestHead& head = exchange.head;
   if (exchange.scratch.capacity() < head.path.size()) exchange.scratch.reserve(head.path.size());
   Router::Match match;
-  if (head.form == RequestHead::Form::asterisk) {
+  if (head.path == "*") {  // also of an absolute target without a path (RFC 9112 3.2.4)
     match = {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true};
   } else {
     match = environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
@@ -247,13 +247,14 @@ void Session::start_task(Exchange& exchange) {
     fail(exchange, error.what());
     return;
   }
+  exchange.context.set_name(exchange.route->pattern.c_str());
   exchange.task.start(exchange.context);
 }
 
 void Session::task_ended(Exchange& exchange) {
   std::exception_ptr error = exchange.task.error();
   exchange.task = {};
-  if (!error) {
+  if (!error || exchange.response.gone_) {  // gone_: it was stopped from writing a body that nobody wants
     finish(exchange);
   } else {
     try {

@@ -39,6 +39,7 @@ class Session {
   void body_wanted(Exchange& exchange);      ///< a read() waits
   void body_taken() { steer_input(); }       ///< a read() made room
   [[nodiscard]] bool write_piece(Exchange& exchange, std::string_view bytes);  ///< false: wait for room
+  [[nodiscard]] static bool sends_body(const Exchange& exchange) noexcept;
   void room_wanted() noexcept { wants_room_ = true; }
   void task_ended(Exchange& exchange);
   [[nodiscard]] int fd() const noexcept { return link_.fd(); }

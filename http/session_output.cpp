@@ -137,6 +137,10 @@ void Session::end_exchange() {
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
 
+bool Session::sends_body(const Exchange& exchange) noexcept {
+  return may_have_body(exchange.head.method, exchange.response.status_);
+}
+
 bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
   Response& response = exchange.response;
   using Framing = ResponseHead::Framing;

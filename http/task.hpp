@@ -40,7 +40,10 @@ class TaskContext {
   /// Runs a coroutine of this context until it waits again. Every resumption goes through here.
   void resume(std::coroutine_handle<> coroutine) {
     waiter_ = nullptr;
+    std::atomic<const char*>& running = loop_.counters.route;
+    running.store(name_, std::memory_order_relaxed);
     coroutine.resume();
+    running.store(nullptr, std::memory_order_relaxed);
     if (done_) finished_(*this);
   }
 
@@ -53,6 +56,8 @@ class TaskContext {
     if (waiter != nullptr) waiter->cancel(*waiter);
   }
 
+  /// What a report calls it when it is stuck; static for the life of the reactor.
+  void set_name(const char* name) noexcept { name_ = name; }
   void outermost_done() noexcept { done_ = true; }
   void reset() noexcept {
     waiter_ = nullptr;
@@ -65,6 +70,7 @@ class TaskContext {
   OffloadPool& pool_;
   void (*finished_)(TaskContext&);
   Waiter* waiter_ = nullptr;
+  const char* name_ = nullptr;
   bool cancelled_ = false;
   bool done_ = false;
 };

@@ -38,6 +38,7 @@ class Connection : public Link {
   bool peer_ended_ = false;      // end of stream or an error was received
   bool broken_ = false;          // nothing can be sent any more
   bool counted_active_ = false;
+  bool refused_ = false;         // over the limit: not counted against it
   bool late_counts_ = false;     // closed as idle: bytes from here on are late requests
   Buffer in_flight_;
   Timer timer_;

@@ -105,7 +105,11 @@ void Worker<B, P>::on_timer(Timer& timer) {
     }
     case TimerKind::listener: {
       Listener& listener = *listeners_[timer.slot];
-      if (listener.accepting || listener.stopping) return;
+      if (listener.stopping) {
+        if (listener.socket) finish_listener(listener);
+        return;
+      }
+      if (listener.accepting) return;
       listener.accepting = true;
       io().accept_start(listener.token, listener.socket.get());
       return;
@@ -173,7 +177,8 @@ void Worker<B, P>::open_connection(int fd) {
     return;
   }
   gate_.enter();
-  add(loop_.counters.idle, 1);
+  connection->refused_ = refuse;
+  if (!refuse) add(loop_.counters.idle, 1);
   connection->receiving_ = true;
   io().recv_start(connection->token_, fd);
   if (refuse) connection->protocol_.refuse_overload();
@@ -327,7 +332,7 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
     case CloseClass::idle_closed: add(loop_.counters.idle_closed, 1); break;
     case CloseClass::aborted: add(loop_.counters.aborted, 1); break;
   }
-  add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
+  if (!connection.refused_) add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
   loop_.timers.cancel(connection.timer_);
   connection.protocol_.on_close();
   io().close(connection.token_, connection.fd_);
@@ -361,6 +366,7 @@ void Worker<B, P>::count(Conn& connection) {
                 (connection.sending_ || !connection.prepared_.empty() || connection.protocol_.active());
   if (active == connection.counted_active_) return;
   connection.counted_active_ = active;
+  if (connection.refused_) return;
   if (active && !connection.sending_) connection.due_ = loop_.now + kPeerCheck;
   add(loop_.counters.active, active ? 1 : uint64_t(-1));
   add(loop_.counters.idle, active ? uint64_t(-1) : 1);

@@ -44,7 +44,12 @@ void Worker<B, P>::begin_drain() {
 template <class B, class P>
 void Worker<B, P>::finish_listener(Listener& listener) {
   // Whoever is in the queue finished a handshake with us and would be reset by the close.
-  for (int fd; (fd = io().accept_now(listener.token, listener.socket.get())) >= 0;) open_connection(fd);
+  int fd = 0;
+  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
+  if (fd != -EAGAIN && phase_ < Phase::forcing) {  // out of descriptors: when one is free the queue goes on
+    pause_accepting(listener, -fd);
+    return;
+  }
   io().close(listener.token, listener.socket.release());
   acknowledge_if_closed();
 }
@@ -62,6 +67,9 @@ void Worker<B, P>::acknowledge_if_closed() {
 
 template <class B, class P>
 void Worker<B, P>::force() {
+  for (auto& listener : listeners_) {
+    if (listener->socket && !listener->accepting) finish_listener(*listener);
+  }
   connections_.for_each([this](Conn& connection) {
     if (connection.reason_ != CloseReason::forced) force(connection);
   });
@@ -95,6 +103,7 @@ void Worker<B, P>::force(Conn& connection) {
 template <class B, class P>
 void Worker<B, P>::tell_if_empty() {
   if (phase_ < Phase::draining || !gate_.closed() || told_empty_) return;
+  if (gate_.count() != 0) return;
   // The protocol counts a handler that outlives its connection as active.
   const ReactorCounters& counters = loop_.counters;
   if (counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed) != 0) return;

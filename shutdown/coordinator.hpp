@@ -79,6 +79,7 @@ class Coordinator {
   [[nodiscard]] Instant next_wake() const noexcept;
 
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
+  [[nodiscard]] Instant deadline() const noexcept { return deadline_; }  ///< kNever before a request
   [[nodiscard]] bool finished() const noexcept { return finished_; }
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
   [[nodiscard]] const StopOptions& options() const noexcept { return options_; }  ///< of the first request

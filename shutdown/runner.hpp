@@ -56,6 +56,8 @@ class Runner {
   [[nodiscard]] DrainReport run();
 
   [[nodiscard]] const std::vector<uint32_t>& stuck() const noexcept { return stuck_; }  ///< after run()
+  /// When the process must be gone; after run().
+  [[nodiscard]] Instant deadline() const noexcept { return coordinator_.deadline(); }
   [[nodiscard]] TaskCounters& tasks() noexcept { return tasks_; }
 
  private:

@@ -59,6 +59,8 @@ class RealHarness {
   [[nodiscard]] Limit limit_descriptors(int more) { return Limit(more); }
   /// Runs `action` while the backend waits.
   void later(std::function<void()> action) { threads_.emplace_back(std::move(action)); }
+  /// Waits until every such action has returned: it may use what its test is about to close.
+  void join() { threads_.clear(); }
   [[nodiscard]] size_t open_descriptors() const { return 0; }  // count_descriptors() sees them
 
  private:
@@ -108,6 +110,7 @@ class SimHarness {
   }
   [[nodiscard]] Limit limit_descriptors(int more) { return Limit(network_, more); }
   void later(std::function<void()> action) { network_.schedule_in(1ms, std::move(action)); }
+  void join() {}
   [[nodiscard]] size_t open_descriptors() const { return network_.open_descriptors(); }
 
  private:

@@ -45,6 +45,7 @@ TYPED_TEST(TimeContract, AnEventEndsAWaitForEver) {
   this->harness().later([&peer] { peer.write("x"); });
   while (this->state(server).received.empty()) this->wait(kNever);
   EXPECT_EQ(this->state(server).received, "x");
+  this->harness().join();
 }
 
 TYPED_TEST(TimeContract, NowStandsStillBetweenWaitsAndNeverGoesBack) {
@@ -103,6 +104,7 @@ TYPED_TEST(TimeContract, AWriteFromElsewhereEndsAWaitForEver) {
   this->harness().later([fd = eventfd.fd] { ::eventfd_write(fd, 1); });
   while (this->state(eventfd).fired == before) this->wait(kNever);
   EXPECT_EQ(this->state(eventfd).fired, before + 1);
+  this->harness().join();
 }
 
 // The broadcast of a stop: one eventfd that every reactor watches, and that none of them may read.

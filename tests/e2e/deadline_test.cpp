@@ -212,6 +212,22 @@ TEST_P(SecondSignal, IsExitCode0WhenNothingWasAtWork) {
   EXPECT_EQ(client.read_end(), StreamEnd::eof);
 }
 
+// The pool's thread cannot be interrupted; the process does not wait for it all the same.
+TEST_P(SecondSignal, EndsABlockingHandlerToo) {
+  start();
+  RawClient client = connect();
+  client.send(get_request("/block?ms=60000"));
+  settle();
+  begin_stop();
+  Clock::time_point began = Clock::now();
+  server().signal(SIGTERM);
+  EXPECT_EQ(wait_exit(), 2);
+  EXPECT_LT(Clock::now() - began, 5s);
+  EXPECT_EQ(client.read_answer().status, 503);
+  EXPECT_EQ(report().at("exit_code"), 2);
+  EXPECT_EQ(report().at("background").at("abandoned"), 1);
+}
+
 TEST_P(SecondSignal, EndsAStuckReactorToo) {
   start();
   RawClient client = connect();

@@ -74,9 +74,16 @@ TEST_P(Reporting, OnStandardOutput) {
 }
 
 TEST_P(Reporting, WhatCannotBeWrittenIsLogged) {
-  start({"--report", "/nonexistent/folder/report.json"});
+  start({"--report", "/dev/full"});
   EXPECT_EQ(eventful_stop(), 0);
   EXPECT_TRUE(server().wait_for_event("report_failed"));
+}
+
+TEST_P(Reporting, FolderThatIsNotThereIsToldAtTheStart) {
+  Finished finished = run_to_end(
+      {"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--report", "/nonexistent/folder/report.json"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, ::testing::HasSubstr("/nonexistent/folder/report.json"));
 }
 
 TEST_P(Reporting, EveryLineOfTheJsonLogParses) {
@@ -128,11 +135,10 @@ TEST_P(Reporting, ProgressIsLoggedOnceASecond) {
   EXPECT_EQ(log_field(server().wait_for_event("drain_progress").value_or(""), "active"), "1");
 }
 
-TEST_P(Reporting, LogLevelOffIsSilent) {
-  ServerProcess process(LASTCALL_BINARY,
-                        {"demo", "--listen", "fd:99", "--log-level", "off", "--io", GetParam()});
-  EXPECT_EQ(process.wait_exit(), 1);
-  EXPECT_EQ(process.log(), "");
+TEST_P(Reporting, LogLevelOffStillSaysWhyItDoesNotStart) {
+  Finished finished = run_to_end({"demo", "--listen", "fd:99", "--log-level", "off", "--io", GetParam()});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_EQ(finished.errors, "lastcall: listen fd:99: no such descriptor was inherited\n");
 }
 
 }  // namespace

@@ -97,6 +97,16 @@ TEST_P(Routes, HeadAnswersLikeGetWithoutTheBody) {
   EXPECT_EQ(client.ask(get_request("/plaintext")).body, "Hello, World!");
 }
 
+// A handler that would write for hours must not do so for nobody.
+TEST_P(Routes, HeadOfAnEndlessBodyIsAnsweredAtOnce) {
+  start({"--reactors", "1"});
+  RawClient client = connect();
+  for (const char* target : {"/bytes?n=1125899906842624", "/stream?n=1000000&ms=3000"}) {
+    EXPECT_EQ(client.ask("HEAD " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n\r\n").status, 200) << target;
+  }
+  EXPECT_EQ(client.ask(get_request("/plaintext")).body, "Hello, World!");
+}
+
 TEST_P(Routes, OptionsNamesTheMethods) {
   start();
   RawClient client = connect();
@@ -107,6 +117,7 @@ TEST_P(Routes, OptionsNamesTheMethods) {
   EXPECT_THAT(plain.status, AnyOf(200, 204));
   EXPECT_THAT(methods_of(plain), testing::ElementsAre("GET", "HEAD", "OPTIONS"));
   EXPECT_THAT(methods_of(options("/echo")), testing::ElementsAre("OPTIONS", "POST"));
+  EXPECT_EQ(options("http://test").header("Allow"), options("*").header("Allow"));  // RFC 9112 3.2.4
   HttpAnswer all = options("*");
   EXPECT_THAT(all.status, AnyOf(200, 204));
   EXPECT_THAT(methods_of(all), testing::IsSupersetOf({"GET", "HEAD", "OPTIONS", "POST"}));

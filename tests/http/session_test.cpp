@@ -130,12 +130,11 @@ TEST_F(SessionTest, StreamedEchoIsTheSameBodyHoweverItIsCut) {
 TEST_F(SessionTest, HeadHasTheFieldsOfGetAndNoBody) {
   std::string text = host.ask("HEAD /plaintext HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_TRUE(text.ends_with("Content-Length: 13\r\n\r\n")) << text;
+  // A handler that streams is told at its first write, and does not go through the rest for nothing.
   auto got = answers("HEAD /stream?n=2 HTTP/1.1\r\nHost: a\r\n\r\n" + get("/plaintext"), {"HEAD", "GET"});
-  host.advance(1s);
-  std::string rest = host.take();
-  ASSERT_EQ(got.size(), 1u);
+  ASSERT_EQ(got.size(), 2u);
   EXPECT_EQ(got[0].field("Transfer-Encoding"), "chunked");
-  EXPECT_EQ(parse_answer(rest).body, "Hello, World!");
+  EXPECT_EQ(got[1].body, "Hello, World!");
 }
 
 TEST_F(SessionTest, HeadOfWhatIsNotThere) {

@@ -381,7 +381,27 @@ TEST_P(StopTest, OutOfDescriptorsDuringTheDrain) {
   server.run_for(10ms);
   server.enter(Phase::draining, 1s);
   server.run_for(1ms);
+  EXPECT_FALSE(server.acknowledged(Phase::draining));  // the second one is in the queue, and would be reset
+  second.write(get("/plaintext"));
+  first.close();
+  server.run_for(100ms);
   EXPECT_TRUE(server.acknowledged(Phase::draining));
+  EXPECT_NE(second.read_all().find("Hello, World!"), std::string::npos);
+  server.expect_balance();
+}
+
+TEST_P(StopTest, OutOfDescriptorsUntilForced) {
+  SimServer server(sim());
+  server.network.options().descriptor_limit = 2;
+  SimPeer first = server.connect(), second = server.connect();
+  server.run_for(10ms);
+  server.enter(Phase::draining, 10s);
+  server.run_for(1s);
+  EXPECT_FALSE(server.acknowledged(Phase::draining));
+  server.enter(Phase::forcing);
+  server.run_for(1ms);
+  EXPECT_TRUE(server.acknowledged(Phase::draining) || server.acknowledged(Phase::forcing));
+  server.run_for(1s);
   server.expect_balance();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -40,6 +41,7 @@ bool read_values(const toml::node& node, std::vector<std::string>& values) {
 }  // namespace
 
 Result<std::vector<ConfigEntry>> read_config(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return system_error("--config " + path, EISDIR);
   std::ifstream file(path);
   if (!file) return system_error("--config " + path, errno);
   std::stringstream text;

@@ -97,6 +97,7 @@ void add_server_options(CLI::App& app, Options& options) {
   ServerOptions& server = options.server;
   app.add_option("--listen", server.listen, "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
       ->take_all()
+      ->allow_extra_args(false)
       ->delimiter(',')
       ->capture_default_str();
   add_parsed(app, "--reactors", server.reactors, parse_reactors, "threads that serve; auto: one per usable CPU");
@@ -129,7 +130,7 @@ void apply_config(CLI::App& app, const std::string& path) {
   if (!entries) throw CLI::FileError(entries.error().message);
   for (const ConfigEntry& entry : *entries) {
     CLI::Option* option = app.get_option_no_throw("--" + entry.name);
-    if (option == nullptr || entry.name == "config" || entry.name == "help") {
+    if (option == nullptr || option->get_envname().empty() || entry.name == "config") {
       throw CLI::ConfigError(entry.place + ": unknown option '" + entry.name + "'");
     }
     if (option->count() != 0) continue;
