@@ -1,4 +1,5 @@
-// What is written in front of every answer: the common 200 with cached lines, an error, and the once-a-second date.
+// What is written in front of every answer: the common 200 with cached lines, an error, and the once-a-second
+// date.
 #include <benchmark/benchmark.h>
 
 #include <lastcall/core/buffer.hpp>

@@ -26,7 +26,8 @@ void Buffer::grow(size_t more) {
   size_t needed = size_t{size_} + more;
   LASTCALL_CHECK(needed <= UINT32_MAX);
   if (capacity_ >= BufferPool::kClassBytes[BufferPool::kClasses - 1]) {
-    needed = std::max(needed, std::min<size_t>(size_t{capacity_} * 2, UINT32_MAX));  // amortised growth on the heap
+    needed = std::max(needed,
+                      std::min<size_t>(size_t{capacity_} * 2, UINT32_MAX));  // amortised growth on the heap
   }
   uint32_t capacity = 0;
   char* data = pool_->take(needed, capacity);

@@ -13,8 +13,9 @@ namespace lastcall {
 
 class BufferPool;
 
-/// A piece of memory out of a pool, filled from the front. Empty buffers hold nothing: memory comes at the first byte
-/// and goes back at release(). Grows by moving to the next size class. Belongs to one thread, must not outlive its pool.
+/// A piece of memory out of a pool, filled from the front. Empty buffers hold nothing: memory comes at the
+/// first byte and goes back at release(). Grows by moving to the next size class. Belongs to one thread, must
+/// not outlive its pool.
 class Buffer {
  public:
   explicit Buffer(BufferPool& pool) noexcept : pool_(&pool) {}
@@ -30,7 +31,8 @@ class Buffer {
   }
   ~Buffer() { release(); }
 
-  /// Room for `more` bytes behind what is there; the bytes are the caller's to write, commit() makes them part of it.
+  /// Room for `more` bytes behind what is there; the bytes are the caller's to write, commit() makes them
+  /// part of it.
   char* prepare(size_t more) {
     if (capacity_ - size_ < more) grow(more);
     return data_ + size_;
@@ -76,8 +78,9 @@ class Buffer {
   uint32_t capacity_ = 0;
 };
 
-/// Free memory of one reactor in size classes of 4, 16 and 64 KiB, last-in first-out so that what is handed out is warm
-/// in the cache. Larger buffers come from and go to the heap. Keeps at most kMaxKept bytes a class.
+/// Free memory of one reactor in size classes of 4, 16 and 64 KiB, last-in first-out so that what is handed
+/// out is warm in the cache. Larger buffers come from and go to the heap. Keeps at most kMaxKept bytes a
+/// class.
 class BufferPool {
  public:
   BufferPool() = default;

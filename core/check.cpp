@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <cstdlib>
+
 #include <lastcall/core/check.hpp>
 
 namespace lastcall::detail {

@@ -6,6 +6,6 @@ namespace lastcall::detail {
 
 /// Always on, in every build: a false condition is a bug in lastcall, and the process aborts naming it.
 /// Expected failures (a bad flag, a full table, a closed peer) are values, never a CHECK.
-#define LASTCALL_CHECK(condition)                                                 \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                            \
+#define LASTCALL_CHECK(condition)                      \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
                                 : ::lastcall::detail::check_failed(#condition, __FILE__, __LINE__))

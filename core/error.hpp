@@ -7,7 +7,8 @@
 
 namespace lastcall {
 
-/// An expected failure: what was being done and to what, plus the system's errno (0 when it is not the system's).
+/// An expected failure: what was being done and to what, plus the system's errno (0 when it is not the
+/// system's).
 struct Error {
   std::string message;  ///< whole sentence for a person: "bind 127.0.0.1:80: Permission denied"
   int code = 0;         ///< errno, or 0

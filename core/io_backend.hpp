@@ -14,9 +14,10 @@ namespace lastcall {
 
 /// One thing that happened to one descriptor.
 struct Event {
-  Token token;      ///< as given at the start call, `op` filled in
-  int32_t result;   ///< accept: the new descriptor; recv: byte count, 0 at end of stream; send: bytes sent; or -errno
-  bool last;        ///< the operation has ended: no further event for it, its memory may be freed
+  Token token;     ///< as given at the start call, `op` filled in
+  int32_t result;  ///< accept: the new descriptor; recv: byte count, 0 at end of stream; send: bytes sent; or
+                   ///< -errno
+  bool last;       ///< the operation has ended: no further event for it, its memory may be freed
   std::span<const std::byte> bytes;  ///< recv only; lent until the sink returns
 };
 
@@ -26,23 +27,31 @@ struct SendStatus {
   bool pending;
 };
 
-/// The I/O of one reactor: accepting and receiving are standing subscriptions, sending is a one-shot that borrows
-/// the caller's memory until it ends. Bound at compile time; used from one thread; three implementations
-/// (EpollBackend, UringBackend, and the simulated one in tests) are held to the same contract suite.
+/// The I/O of one reactor: accepting and receiving are standing subscriptions, sending is a one-shot that
+/// borrows the caller's memory until it ends. Bound at compile time; used from one thread; three
+/// implementations (EpollBackend, UringBackend, and the simulated one in tests) are held to the same contract
+/// suite.
 ///
 ///   now()                    cached monotonic time of this turn of the loop
 ///   wall()                   time since 1970 UTC, read afresh
-///   accept_start(token, fd)  events: result = a new connection's descriptor, or -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM,
-///                            -EAGAIN with `last` (start again after a pause); transient errors are retried inside
-///   accept_stop(token, fd)   ends the subscription. True: ended at once, no event follows. False: its last event
+///   accept_start(token, fd)  events: result = a new connection's descriptor, or -EMFILE, -ENFILE, -ENOBUFS,
+///   -ENOMEM,
+///                            -EAGAIN with `last` (start again after a pause); transient errors are retried
+///                            inside
+///   accept_stop(token, fd)   ends the subscription. True: ended at once, no event follows. False: its last
+///   event
 ///                            follows, and completions before it are real connections
-///   accept_now(token, fd)    one connection out of the queue without waiting, or -EAGAIN; after the subscription ended
-///   recv_start(token, fd)    events: bytes; then last with result 0 (end of stream) or -errno
-///   recv_pause(token, fd)    ends the subscription: true at once, false with a last event (-ECANCELED) to come, maybe
+///   accept_now(token, fd)    one connection out of the queue without waiting, or -EAGAIN; after the
+///   subscription ended recv_start(token, fd)    events: bytes; then last with result 0 (end of stream) or
+///   -errno recv_pause(token, fd)    ends the subscription: true at once, false with a last event
+///   (-ECANCELED) to come, maybe
 ///                            after bytes that were already on their way
-///   send(token, fd, iov)     at most kMaxSendSegments; whole or pending. The memory stays the caller's and must live
-///                            until the send has ended. A result smaller than the total means the connection broke
-///   watch_start(token, fd)   an eventfd: one event (result 1) after each write or few writes; never read, never last
+///   send(token, fd, iov)     at most kMaxSendSegments; whole or pending. The memory stays the caller's and
+///   must live
+///                            until the send has ended. A result smaller than the total means the connection
+///                            broke
+///   watch_start(token, fd)   an eventfd: one event (result 1) after each write or few writes; never read,
+///   never last
 ///                            before watch_stop
 ///   watch_stop(token, fd)    ends it, at once
 ///   half_close(fd)           shutdown(SHUT_WR): the peer sees end of stream after what was sent
@@ -50,13 +59,14 @@ struct SendStatus {
 ///   close(token, fd)         releases the descriptor; nothing may be in flight on it
 ///   unread(fd)               bytes in the socket's receive queue (FIONREAD)
 ///   progress(fd)             a number that changes whenever the peer takes bytes (for write timeouts)
-///   wait(until, sink)        submits what was started, sleeps until an event or `until`, calls sink(Event) for each
+///   wait(until, sink)        submits what was started, sleeps until an event or `until`, calls sink(Event)
+///   for each
 ///
-/// The seven laws: (1) every started operation ends exactly once, inline by a return value or with one `last` event,
-/// and only that frees memory; (2) bytes are lent until the sink returns; (3) no call but wait() invokes the sink;
-/// (4) one send in flight a token; (5) a pause is advisory: what was queued may still arrive; (6) EINTR, EAGAIN,
-/// ENOBUFS of the buffer ring, a multishot that ended by itself, and short sends never leave a backend; (7) an event
-/// whose generation is stale is dropped, and its buffer recycled.
+/// The seven laws: (1) every started operation ends exactly once, inline by a return value or with one `last`
+/// event, and only that frees memory; (2) bytes are lent until the sink returns; (3) no call but wait()
+/// invokes the sink; (4) one send in flight a token; (5) a pause is advisory: what was queued may still
+/// arrive; (6) EINTR, EAGAIN, ENOBUFS of the buffer ring, a multishot that ended by itself, and short sends
+/// never leave a backend; (7) an event whose generation is stale is dropped, and its buffer recycled.
 template <class B>
 concept IoBackend = requires(B io, Token token, int fd, std::span<const iovec> iov, Instant until,
                              void (*sink)(const Event&)) {

@@ -27,16 +27,16 @@ struct LogField {
   LogField(std::string_view k, const std::string& value) : key(k), text(value) {}
   LogField(std::string_view k, bool value) : key(k), text(value ? "true" : "false"), type(Type::boolean) {}
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  LogField(std::string_view k, T value) : key(k), text(std::to_string(value)), type(Type::number) {}
+  requires(!std::same_as<T, bool>) LogField(std::string_view k, T value)
+      : key(k), text(std::to_string(value)), type(Type::number) {}
   LogField(std::string_view k, Duration value);  ///< "25s", "1.500s", "40ms": a text
 };
 
 /// Chooses how and how much is logged; lines go to standard error. Call before threads start.
 void log_configure(LogFormat format, LogLevel level);
 
-/// Writes one line `<time> <level> event=<name> key=value …`, or one JSON object. From any thread; takes a lock and may
-/// allocate, so it belongs to the control plane: never on the path of a request.
+/// Writes one line `<time> <level> event=<name> key=value …`, or one JSON object. From any thread; takes a
+/// lock and may allocate, so it belongs to the control plane: never on the path of a request.
 void log_event(LogLevel level, std::string_view name, std::initializer_list<LogField> fields = {}) noexcept;
 
 [[nodiscard]] bool log_enabled(LogLevel level) noexcept;

@@ -13,7 +13,8 @@
 
 namespace lastcall {
 
-/// How other threads talk to a reactor: they post, an eventfd wakes it, it runs what was posted in order, on its thread.
+/// How other threads talk to a reactor: they post, an eventfd wakes it, it runs what was posted in order, on
+/// its thread.
 class Mailbox {
  public:
   using Message = std::move_only_function<void()>;

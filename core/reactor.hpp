@@ -7,8 +7,8 @@
 
 namespace lastcall {
 
-/// One thread's loop: a backend, its timers, its memory, and the mailbox through which others reach it. Knows no
-/// protocol; made, turned and destroyed on its own thread (post to its mailbox from any).
+/// One thread's loop: a backend, its timers, its memory, and the mailbox through which others reach it. Knows
+/// no protocol; made, turned and destroyed on its own thread (post to its mailbox from any).
 template <IoBackend B>
 class Reactor {
  public:
@@ -20,8 +20,8 @@ class Reactor {
   Reactor& operator=(const Reactor&) = delete;
   ~Reactor() { backend_.watch_stop(mail_, mailbox_.wake_fd()); }
 
-  /// One turn: sleeps until an event, a timer or `until`; then events to sink(const Event&), messages of the mailbox,
-  /// and due timers to fire(Timer&), in this order.
+  /// One turn: sleeps until an event, a timer or `until`; then events to sink(const Event&), messages of the
+  /// mailbox, and due timers to fire(Timer&), in this order.
   template <class Sink, class Fire>
   void turn(Instant until, Sink&& sink, Fire&& fire) {
     Instant due = timers_.next_due();

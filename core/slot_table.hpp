@@ -12,8 +12,8 @@
 
 namespace lastcall {
 
-/// Objects at stable addresses, named by (slot, generation). A freed slot is reused last-in first-out, under the next
-/// generation, so that stale names are recognised. Belongs to one thread.
+/// Objects at stable addresses, named by (slot, generation). A freed slot is reused last-in first-out, under
+/// the next generation, so that stale names are recognised. Belongs to one thread.
 template <class T>
 class SlotTable {
  public:
@@ -60,7 +60,8 @@ class SlotTable {
     return slot.used && slot.generation == token.generation ? slot.object() : nullptr;
   }
 
-  /// The object in a slot, which must be in use: for names that die with their object, such as an armed timer's.
+  /// The object in a slot, which must be in use: for names that die with their object, such as an armed
+  /// timer's.
   [[nodiscard]] T* at_slot(uint32_t slot) noexcept {
     Slot& entry = at(slot - first_);
     LASTCALL_CHECK(entry.used);

@@ -8,7 +8,8 @@
 
 namespace lastcall {
 
-/// An intrusive timer: lives inside what it times, armed in at most one wheel. Who arms it, destroys it disarmed.
+/// An intrusive timer: lives inside what it times, armed in at most one wheel. Who arms it, destroys it
+/// disarmed.
 struct Timer {
   Timer* next = nullptr;
   Timer* previous = nullptr;
@@ -21,9 +22,10 @@ struct Timer {
   [[nodiscard]] bool armed() const noexcept { return next != nullptr; }
 };
 
-/// Hierarchical timer wheel, 1 ms ticks: arm and cancel are O(1) and allocate nothing; finding the next due instant is
-/// a few bit scans. A timer never fires early; it fires at the first advance() at or past its instant, rounded up to
-/// the tick. Timers beyond the horizon (about 49 days) wait at the horizon and are re-filed. Belongs to one thread.
+/// Hierarchical timer wheel, 1 ms ticks: arm and cancel are O(1) and allocate nothing; finding the next due
+/// instant is a few bit scans. A timer never fires early; it fires at the first advance() at or past its
+/// instant, rounded up to the tick. Timers beyond the horizon (about 49 days) wait at the horizon and are
+/// re-filed. Belongs to one thread.
 class TimerWheel {
  public:
   explicit TimerWheel(Instant start);
@@ -36,13 +38,13 @@ class TimerWheel {
   /// Does nothing to a timer that is not armed.
   void cancel(Timer& timer) noexcept;
 
-  /// No later than the earliest armed timer, kNever when none is armed. May be earlier (when far timers must be
-  /// re-filed first), never later.
+  /// No later than the earliest armed timer, kNever when none is armed. May be earlier (when far timers must
+  /// be re-filed first), never later.
   [[nodiscard]] Instant next_due() const noexcept;
 
-  /// Takes out each timer due at `now` and calls fire(Timer&), in due order by tick. fire may arm and cancel any timer,
-  /// including its own; a timer that fire arms at or before `now` fires in the next advance(). A timer armed in the past counts as
-  /// due at the tick of the arming. Not to be called from fire.
+  /// Takes out each timer due at `now` and calls fire(Timer&), in due order by tick. fire may arm and cancel
+  /// any timer, including its own; a timer that fire arms at or before `now` fires in the next advance(). A
+  /// timer armed in the past counts as due at the tick of the arming. Not to be called from fire.
   template <class Fire>
   void advance(Instant now, Fire&& fire) {
     collect(now);

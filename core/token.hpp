@@ -9,8 +9,8 @@ enum class Op : uint8_t { none, accept, recv, send, watch };
 
 /// The 64 bits that travel with every operation through the kernel and back (epoll data, io_uring user_data).
 /// `slot` is small and dense: backends keep their own state in arrays indexed by it, so one slot names one
-/// descriptor at a time. `generation` changes each time a slot is reused; an event whose generation is not the
-/// slot's is dropped. `kind` belongs to the caller.
+/// descriptor at a time. `generation` changes each time a slot is reused; an event whose generation is not
+/// the slot's is dropped. `kind` belongs to the caller.
 struct Token {
   uint32_t slot = 0;
   uint16_t generation = 0;

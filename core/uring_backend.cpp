@@ -157,7 +157,8 @@ void UringBackend::retry(Slot& slot, int32_t result) {
 }
 
 void UringBackend::accept_start(Token token, int fd) {
-  // Non-blocking, since whoever shares the listener may sit in accept(2); where the kernel minds, retry() clears it.
+  // Non-blocking, since whoever shares the listener may sit in accept(2); where the kernel minds, retry()
+  // clears it.
   set_nonblocking(fd, true);
   subscribe(token, fd, Op::accept);
 }

@@ -29,10 +29,10 @@ struct UringOptions {
 /// a turn carries them all. Needs Linux 6.1 (DEFER_TASKRUN; multishot recv and buffer rings came in 6.0
 /// and 5.19); core/probe.hpp tells whether it works here. Construct and use it on one and the same thread.
 ///
-/// Connections are blocking. Where the kernel answers -EAGAIN on a non-blocking socket instead of waiting (Linux 6.18
-/// does not), the flag is cleared and the operation repeated. Listeners are non-blocking, since duplicates share the flag
-/// and whoever holds one may call accept(2) on it. Every send is pending, even when the kernel takes it whole; sends and
-/// closes happen in the next wait.
+/// Connections are blocking. Where the kernel answers -EAGAIN on a non-blocking socket instead of waiting
+/// (Linux 6.18 does not), the flag is cleared and the operation repeated. Listeners are non-blocking, since
+/// duplicates share the flag and whoever holds one may call accept(2) on it. Every send is pending, even when
+/// the kernel takes it whole; sends and closes happen in the next wait.
 class UringBackend {
  public:
   static constexpr const char* kName = "io_uring";

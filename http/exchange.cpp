@@ -7,8 +7,8 @@
 namespace lastcall {
 namespace {
 
-constexpr size_t kWarmExchanges = 16;   // that keep their buffers while they wait for the next request
-constexpr size_t kFieldsAtFirst = 32;   // room for header fields before the vector grows
+constexpr size_t kWarmExchanges = 16;  // that keep their buffers while they wait for the next request
+constexpr size_t kFieldsAtFirst = 32;  // room for header fields before the vector grows
 
 void task_finished(TaskContext& context) {
   Exchange& exchange = Exchange::of(context);
@@ -52,7 +52,9 @@ void Exchange::reset(bool keep_memory) noexcept {
   context.reset();
 }
 
-Exchange& Exchange::of(TaskContext& context) noexcept { return context.exchange(); }
+Exchange& Exchange::of(TaskContext& context) noexcept {
+  return context.exchange();
+}
 
 SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const Router& r,
                                        const std::vector<Route>& rs, OffloadPool& p, std::string_view server)
@@ -61,7 +63,8 @@ SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const R
 SessionEnvironment::~SessionEnvironment() {
   // Handlers that were still waiting end here, by the destruction of what they hold.
   for (auto& exchange : exchanges_) {
-    if (exchange->task) log_event(LogLevel::warning, "handler_abandoned", {{"route", exchange->route->pattern}});
+    if (exchange->task)
+      log_event(LogLevel::warning, "handler_abandoned", {{"route", exchange->route->pattern}});
     exchange->task = {};
   }
 }

@@ -18,8 +18,8 @@ namespace lastcall {
 class Session;
 struct SessionEnvironment;
 
-/// One request and its answer: all that an idle connection does not need, taken from a pool at the request's last head
-/// byte. Lives until the answer is written and the handler has ended, whichever is later.
+/// One request and its answer: all that an idle connection does not need, taken from a pool at the request's
+/// last head byte. Lives until the answer is written and the handler has ended, whichever is later.
 struct Exchange {
   explicit Exchange(SessionEnvironment& environment);
 
@@ -51,15 +51,16 @@ struct Exchange {
 /// How long a connection may take for what, and how much.
 struct SessionOptions {
   Limits limits;
-  Duration header_timeout = 10s;  ///< absolute, from the first byte of a request (or the accept) to its empty line
-  Duration body_timeout = 30s;    ///< between two pieces of a body
-  Duration idle_timeout = 75s;    ///< between two requests
+  Duration header_timeout =
+      10s;  ///< absolute, from the first byte of a request (or the accept) to its empty line
+  Duration body_timeout = 30s;  ///< between two pieces of a body
+  Duration idle_timeout = 75s;  ///< between two requests
 };
 
 /// What the sessions of one reactor share.
 struct SessionEnvironment {
-  SessionEnvironment(Loop& loop, const SessionOptions& options, const Router& router, const std::vector<Route>& routes,
-                     OffloadPool& pool, std::string_view server);
+  SessionEnvironment(Loop& loop, const SessionOptions& options, const Router& router,
+                     const std::vector<Route>& routes, OffloadPool& pool, std::string_view server);
   SessionEnvironment(const SessionEnvironment&) = delete;
   SessionEnvironment& operator=(const SessionEnvironment&) = delete;
   ~SessionEnvironment();

@@ -15,7 +15,8 @@ struct Limits {
 
 inline constexpr uint32_t kMaxChunkLineBytes = 1024;  ///< chunk size with extensions and CRLF; 400 beyond
 inline constexpr uint32_t kMaxChunkSizeDigits = 15;   ///< hex digits of a chunk size: 2^60-1; 400 beyond
-inline constexpr uint32_t kMaxLeadingEmptyLines = 4;  ///< CRLFs tolerated before a request line (RFC 9112 2.2)
-inline constexpr uint32_t kMaxRouteParams = 16;       ///< {params} of one route pattern
+inline constexpr uint32_t kMaxLeadingEmptyLines =
+    4;                                           ///< CRLFs tolerated before a request line (RFC 9112 2.2)
+inline constexpr uint32_t kMaxRouteParams = 16;  ///< {params} of one route pattern
 
 }  // namespace lastcall

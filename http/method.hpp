@@ -6,11 +6,42 @@
 
 namespace lastcall {
 
-/// The request methods lastcall knows: RFC 9110, RFC 5789 and the WebDAV family. Any other token is answered 501.
+/// The request methods lastcall knows: RFC 9110, RFC 5789 and the WebDAV family. Any other token is answered
+/// 501.
 enum class Method : uint8_t {
-  get, head, post, put, delete_, options, patch, trace, connect,
-  acl, bind, checkout, copy, link, lock, merge, mkactivity, mkcalendar, mkcol, move, msearch, notify, propfind,
-  proppatch, purge, rebind, report, search, subscribe, unbind, unlink, unlock, unsubscribe,
+  get,
+  head,
+  post,
+  put,
+  delete_,
+  options,
+  patch,
+  trace,
+  connect,
+  acl,
+  bind,
+  checkout,
+  copy,
+  link,
+  lock,
+  merge,
+  mkactivity,
+  mkcalendar,
+  mkcol,
+  move,
+  msearch,
+  notify,
+  propfind,
+  proppatch,
+  purge,
+  rebind,
+  report,
+  search,
+  subscribe,
+  unbind,
+  unlink,
+  unlock,
+  unsubscribe,
 };
 inline constexpr uint32_t kMethodCount = static_cast<uint32_t>(Method::unsubscribe) + 1;
 

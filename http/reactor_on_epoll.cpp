@@ -3,6 +3,8 @@
 
 namespace lastcall {
 
-void run_reactor_on_epoll(ReactorSetup& setup) { run_reactor<EpollBackend>(setup); }
+void run_reactor_on_epoll(ReactorSetup& setup) {
+  run_reactor<EpollBackend>(setup);
+}
 
 }  // namespace lastcall

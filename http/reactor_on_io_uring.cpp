@@ -3,6 +3,8 @@
 
 namespace lastcall {
 
-void run_reactor_on_io_uring(ReactorSetup& setup) { run_reactor<UringBackend>(setup); }
+void run_reactor_on_io_uring(ReactorSetup& setup) {
+  run_reactor<UringBackend>(setup);
+}
 
 }  // namespace lastcall

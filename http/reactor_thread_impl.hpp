@@ -24,11 +24,13 @@ void run_reactor(ReactorSetup& setup) {
       }
     }
     worker.emplace(setup.worker, setup.control);
-    environment.emplace(worker->loop(), setup.session, setup.router, setup.routes, setup.pool, setup.server_name);
+    environment.emplace(worker->loop(), setup.session, setup.router, setup.routes, setup.pool,
+                        setup.server_name);
     worker->serve(*environment);
     for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
   } catch (const std::system_error& error) {
-    setup.started.set_value(system_error("start reactor: " + std::string(error.what()), error.code().value()));
+    setup.started.set_value(
+        system_error("start reactor: " + std::string(error.what()), error.code().value()));
     return;
   }
   setup.started.set_value({});

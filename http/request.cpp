@@ -28,12 +28,24 @@ std::string decode_form(std::string_view text) {
 
 }  // namespace
 
-Method Request::method() const noexcept { return exchange_.head.method; }
-std::string_view Request::method_name() const noexcept { return to_string(exchange_.head.method); }
-std::string_view Request::target() const noexcept { return exchange_.head.target; }
-std::string_view Request::query() const noexcept { return exchange_.head.query; }
-std::string_view Request::host() const noexcept { return exchange_.head.host; }
-int Request::version_minor() const noexcept { return exchange_.head.version_minor; }
+Method Request::method() const noexcept {
+  return exchange_.head.method;
+}
+std::string_view Request::method_name() const noexcept {
+  return to_string(exchange_.head.method);
+}
+std::string_view Request::target() const noexcept {
+  return exchange_.head.target;
+}
+std::string_view Request::query() const noexcept {
+  return exchange_.head.query;
+}
+std::string_view Request::host() const noexcept {
+  return exchange_.head.host;
+}
+int Request::version_minor() const noexcept {
+  return exchange_.head.version_minor;
+}
 
 std::string_view Request::path() const {
   if (exchange_.head.path.find('%') == std::string_view::npos) return exchange_.head.path;
@@ -46,9 +58,12 @@ std::optional<std::string_view> Request::header(std::string_view name) const noe
   return value != nullptr ? std::optional(*value) : std::nullopt;
 }
 
-std::span<const Field> Request::headers() const noexcept { return exchange_.head.fields; }
+std::span<const Field> Request::headers() const noexcept {
+  return exchange_.head.fields;
+}
 std::span<const Field> Request::trailers() const noexcept {
-  return exchange_.decoder.complete() ? std::span<const Field>(exchange_.decoder.trailers()) : std::span<const Field>();
+  return exchange_.decoder.complete() ? std::span<const Field>(exchange_.decoder.trailers())
+                                      : std::span<const Field>();
 }
 
 std::optional<std::string_view> Request::param(std::string_view name) const noexcept {
@@ -69,13 +84,17 @@ std::optional<std::string> Request::query_param(std::string_view name) const {
   return std::nullopt;
 }
 
-std::string_view Request::body() const noexcept { return exchange_.body.view(); }
+std::string_view Request::body() const noexcept {
+  return exchange_.body.view();
+}
 
 std::optional<uint64_t> Request::content_length() const noexcept {
   return exchange_.head.has_length ? std::optional(exchange_.head.content_length) : std::nullopt;
 }
 
-bool Request::aborted() const noexcept { return exchange_.context.cancelled(); }
+bool Request::aborted() const noexcept {
+  return exchange_.context.cancelled();
+}
 
 const std::string& Request::peer() const {
   if (exchange_.peer.empty()) {
@@ -92,7 +111,9 @@ bool ReadBody::suspend(TaskContext& context) {
   return true;
 }
 
-void ReadBody::resume() { exchange_.context.resume(coroutine_); }
+void ReadBody::resume() {
+  exchange_.context.resume(coroutine_);
+}
 
 std::string_view ReadBody::await_resume() noexcept {
   exchange_.chunk.clear();

@@ -35,8 +35,8 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
   std::coroutine_handle<> coroutine_;
 };
 
-/// A request as the handler sees it. Views are valid until a synchronous handler returns, or until a coroutine handler
-/// has ended. Reactor's thread only.
+/// A request as the handler sees it. Views are valid until a synchronous handler returns, or until a
+/// coroutine handler has ended. Reactor's thread only.
 class Request {
  public:
   explicit Request(Exchange& exchange) noexcept : exchange_(exchange) {}
@@ -64,10 +64,12 @@ class Request {
   [[nodiscard]] std::string_view body() const noexcept;
   /// Content-Length of the request, if it has one.
   [[nodiscard]] std::optional<uint64_t> content_length() const noexcept;
-  /// For coroutine handlers: the next piece of the body, valid until the next read; empty at the end, and when the body
-  /// broke off (then aborted() is true). Memory stays bounded: the client is held back until the handler reads on.
+  /// For coroutine handlers: the next piece of the body, valid until the next read; empty at the end, and
+  /// when the body broke off (then aborted() is true). Memory stays bounded: the client is held back until
+  /// the handler reads on.
   [[nodiscard]] ReadBody read() noexcept { return ReadBody(exchange_); }
-  /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the answer.
+  /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the
+  /// answer.
   [[nodiscard]] bool aborted() const noexcept;
 
   /// "127.0.0.1:53124", "[::1]:53124", "unix:".

@@ -22,14 +22,16 @@ bool is_field_value(std::string_view text) noexcept {
 }  // namespace
 
 Response& Response::status(uint16_t code) {
-  if (code < 200 || code > 599) throw std::invalid_argument("status " + std::to_string(code) + " is not 200 to 599");
+  if (code < 200 || code > 599)
+    throw std::invalid_argument("status " + std::to_string(code) + " is not 200 to 599");
   status_ = code;
   return *this;
 }
 
 Response& Response::header(std::string_view name, std::string_view value) {
   if (!chars::is_token(name)) throw std::invalid_argument("a field name must be a token");
-  if (!is_field_value(value)) throw std::invalid_argument("control character in the value of " + std::string(name));
+  if (!is_field_value(value))
+    throw std::invalid_argument("control character in the value of " + std::string(name));
   if (equal_ignoring_case(name, "Content-Length") || equal_ignoring_case(name, "Transfer-Encoding") ||
       equal_ignoring_case(name, "Connection")) {
     throw std::invalid_argument("the field " + std::string(name) + " is the server's to set");
@@ -111,8 +113,12 @@ bool WriteBody::suspend(TaskContext& context) {
   return true;
 }
 
-void WriteBody::resume() { exchange_.context.resume(coroutine_); }
+void WriteBody::resume() {
+  exchange_.context.resume(coroutine_);
+}
 
-bool WriteBody::await_resume() noexcept { return taken_ && !exchange_.context.cancelled(); }
+bool WriteBody::await_resume() noexcept {
+  return taken_ && !exchange_.context.cancelled();
+}
 
 }  // namespace lastcall

@@ -35,9 +35,9 @@ class [[nodiscard]] WriteBody : TaskContext::Waiter {
   bool taken_ = false;
 };
 
-/// The answer to one request. A handler sets status, fields and body; the server adds Server, Date, Content-Length and
-/// Connection. Nothing leaves before a synchronous handler returns, or before a coroutine's first write() or end.
-/// Without any call the answer is an empty 200. Reactor's thread only.
+/// The answer to one request. A handler sets status, fields and body; the server adds Server, Date,
+/// Content-Length and Connection. Nothing leaves before a synchronous handler returns, or before a
+/// coroutine's first write() or end. Without any call the answer is an empty 200. Reactor's thread only.
 class Response {
  public:
   explicit Response(Exchange& exchange, BufferPool& pool) noexcept
@@ -47,8 +47,8 @@ class Response {
 
   /// 200 to 599. Throws std::invalid_argument otherwise.
   Response& status(uint16_t code);
-  /// Adds a field. Throws std::invalid_argument when the name is no token, when the value has CR, LF, NUL or another
-  /// control character (header injection), and for the fields that are the server's: Content-Length,
+  /// Adds a field. Throws std::invalid_argument when the name is no token, when the value has CR, LF, NUL or
+  /// another control character (header injection), and for the fields that are the server's: Content-Length,
   /// Transfer-Encoding, Connection. `Date` and `Server` replace the server's own.
   Response& header(std::string_view name, std::string_view value);
   /// Replaces the body; `content_type` may be empty. The bytes are copied.
@@ -59,12 +59,13 @@ class Response {
   /// Closes the connection after this answer.
   Response& close_connection() noexcept;
 
-  /// Announces the length of a body that will be written in pieces; without it the body goes chunked (HTTP/1.1) or to
-  /// the end of the connection (HTTP/1.0).
+  /// Announces the length of a body that will be written in pieces; without it the body goes chunked
+  /// (HTTP/1.1) or to the end of the connection (HTTP/1.0).
   Response& content_length(uint64_t bytes) noexcept;
-  /// For coroutine handlers: sends a piece of the body, the head before the first one. Waits while the client is slow to
-  /// take what was written. False when nobody is there to take it any more, or the answer has no body (HEAD, 204, 304); throws
-  /// std::system_error when called again after that, and std::length_error past the announced content_length.
+  /// For coroutine handlers: sends a piece of the body, the head before the first one. Waits while the client
+  /// is slow to take what was written. False when nobody is there to take it any more, or the answer has no
+  /// body (HEAD, 204, 304); throws std::system_error when called again after that, and std::length_error past
+  /// the announced content_length.
   [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
   [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }
 
@@ -79,8 +80,8 @@ class Response {
   Exchange& exchange_;
   Buffer fields_;  // "Name: value\r\n" lines
   Buffer body_;
-  uint64_t length_ = 0;     // announced
-  uint64_t written_ = 0;    // by write()
+  uint64_t length_ = 0;   // announced
+  uint64_t written_ = 0;  // by write()
   uint16_t status_ = 200;
   bool has_length_ = false;
   bool has_type_ = false;

@@ -48,7 +48,9 @@ void write_http_date(Duration wall, char* out) noexcept {
   put_two(out + 23, static_cast<unsigned>(time.seconds().count()));
 }
 
-char* write_decimal(uint64_t value, char* out) noexcept { return std::to_chars(out, out + 20, value).ptr; }
+char* write_decimal(uint64_t value, char* out) noexcept {
+  return std::to_chars(out, out + 20, value).ptr;
+}
 
 ResponseHeadWriter::ResponseHeadWriter(std::string_view server) {
   server_line_.append("Server: ").append(server).append("\r\n");
@@ -64,7 +66,8 @@ void ResponseHeadWriter::refresh(Duration wall) {
 }
 
 void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {
-  char* const begin = out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.fields.size());
+  char* const begin =
+      out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.fields.size());
   char* at = begin;
   if (head.status == 200 && !head.omit_date && !head.omit_server) {
     at = put(at, ok_prefix_);

@@ -9,13 +9,14 @@
 
 namespace lastcall {
 
-/// "Sun, 06 Nov 1994 08:49:37 GMT": the 29 bytes of an HTTP date (RFC 9110 5.6.7) into `out`. `wall` is since 1970 UTC.
+/// "Sun, 06 Nov 1994 08:49:37 GMT": the 29 bytes of an HTTP date (RFC 9110 5.6.7) into `out`. `wall` is since
+/// 1970 UTC.
 inline constexpr size_t kHttpDateBytes = 29;
 void write_http_date(Duration wall, char* out) noexcept;
 
 /// What a response head says, beside status line, Server and Date.
 struct ResponseHead {
-  enum class Framing : uint8_t { none, length, chunked };         // none: no body, or to the end of the connection
+  enum class Framing : uint8_t { none, length, chunked };  // none: no body, or to the end of the connection
   enum class Persistence : uint8_t { implied, close, keep_alive };  // keep_alive is said to HTTP/1.0 only
 
   uint16_t status = 200;
@@ -24,10 +25,11 @@ struct ResponseHead {
   bool omit_date = false;    ///< `fields` has one
   bool omit_server = false;  ///< `fields` has one
   uint64_t length = 0;
-  std::string_view fields;   ///< complete lines, each with CRLF
+  std::string_view fields;  ///< complete lines, each with CRLF
 };
 
-/// Writes response heads; the lines that are alike for a second are put together once a second. One a reactor.
+/// Writes response heads; the lines that are alike for a second are put together once a second. One a
+/// reactor.
 class ResponseHeadWriter {
  public:
   explicit ResponseHeadWriter(std::string_view server);

@@ -124,7 +124,8 @@ class Reactors {
     std::vector<std::future<Result<void>>> started;
     for (ReactorSetup& setup : setups_) started.push_back(setup.started.get_future());
     for (ReactorSetup& setup : setups_) {
-      threads_.emplace_back([&setup, uring] { uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup); });
+      threads_.emplace_back(
+          [&setup, uring] { uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup); });
     }
     Result<void> result;
     for (auto& future : started) {
@@ -197,7 +198,10 @@ Result<int> Server::State::serve() {
   }
   for (const ListenerGroup& group : *groups) {
     log_event(LogLevel::info, "listening",
-              {{"address", group.text()}, {"reactors", reactors}, {"io", io}, {"max_connections", max_connections}});
+              {{"address", group.text()},
+               {"reactors", reactors},
+               {"io", io},
+               {"max_connections", max_connections}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began}});
 
@@ -266,6 +270,8 @@ void Server::stop(const StopOptions& options, std::string reason) {
   }
 }
 
-void Server::stop() { stop(state_->options.stop); }
+void Server::stop() {
+  stop(state_->options.stop);
+}
 
 }  // namespace lastcall

@@ -19,11 +19,12 @@ namespace lastcall {
 enum class IoChoice : uint8_t { automatic, epoll, io_uring };
 
 struct ServerOptions {
-  std::vector<std::string> listen = {"127.0.0.1:8080"};  ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
-  uint32_t reactors = 0;                                 ///< 0: one per usable CPU
-  IoChoice io = IoChoice::automatic;                     ///< automatic: io_uring where the kernel lets us, else epoll
-  bool pin = false;                                      ///< reactor i to the i-th usable CPU
-  StopOptions stop;                                      ///< of a stop by signal
+  std::vector<std::string> listen = {
+      "127.0.0.1:8080"};              ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
+  uint32_t reactors = 0;              ///< 0: one per usable CPU
+  IoChoice io = IoChoice::automatic;  ///< automatic: io_uring where the kernel lets us, else epoll
+  bool pin = false;                   ///< reactor i to the i-th usable CPU
+  StopOptions stop;                   ///< of a stop by signal
   Limits limits;
   Duration header_timeout = 10s;  ///< absolute, for a request head
   Duration body_timeout = 30s;    ///< without a byte of a body
@@ -34,7 +35,7 @@ struct ServerOptions {
   uint32_t offload_threads = 8;   ///< of the worker pool for offload()
   uint32_t offload_queue = 64;    ///< what may wait for one of them
   std::string server_name = "lastcall";  ///< of the Server field
-  std::string report;             ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
+  std::string report;  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
 };
 
 /// An HTTP/1.1 server: routes, then run(). Handlers are called by all reactors at once.
@@ -43,8 +44,8 @@ struct ServerOptions {
 ///   server.get("/users/{id}", [](const Request& request, Response& response) { … });
 ///   return server.run();
 ///
-/// Patterns are the Router's. A mistake in a pattern is reported by run(). Several servers may live in one process, one
-/// of them at a time by run() with signals.
+/// Patterns are the Router's. A mistake in a pattern is reported by run(). Several servers may live in one
+/// process, one of them at a time by run() with signals.
 class Server {
  public:
   explicit Server(ServerOptions options = {});
@@ -52,7 +53,8 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  /// Registers a handler: `void(const Request&, Response&)`, or a coroutine `Task<>(Request&, Response&)`. Before run().
+  /// Registers a handler: `void(const Request&, Response&)`, or a coroutine `Task<>(Request&, Response&)`.
+  /// Before run().
   Server& route(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& any(std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& get(std::string_view pattern, Handler handler, RouteOptions options = {}) {
@@ -71,9 +73,9 @@ class Server {
     return route(Method::patch, pattern, std::move(handler), options);
   }
 
-  /// Serves until a signal or stop() ends it, gracefully; writes the report; returns the exit code: 0 stopped with
-  /// nothing aborted, 1 could not start, 2 something was cut off. SIGTERM and SIGINT stop, a second one forces. Once.
-  /// Where a handler still blocks a thread at the deadline, the process ends here, by _exit(2).
+  /// Serves until a signal or stop() ends it, gracefully; writes the report; returns the exit code: 0 stopped
+  /// with nothing aborted, 1 could not start, 2 something was cut off. SIGTERM and SIGINT stop, a second one
+  /// forces. Once. Where a handler still blocks a thread at the deadline, the process ends here, by _exit(2).
   int run();
 
   /// Begins the stop, from any thread, before or during run(). A second call may only shorten it.

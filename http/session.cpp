@@ -7,15 +7,19 @@
 namespace lastcall {
 namespace {
 
-constexpr size_t kMaxPreparedBytes = 64 * 1024;  // answers waiting to be sent, before pipelined requests have to wait
-constexpr size_t kMaxStashBytes = 64 * 1024;     // input waiting for its turn, before reading pauses
-constexpr size_t kMaxBodyWindow = 64 * 1024;     // body a coroutine handler has not read, before reading pauses
-constexpr Duration kDrainHeaderTimeout = 5s;     // for a head that is incomplete when the stop begins
+constexpr size_t kMaxPreparedBytes =
+    64 * 1024;  // answers waiting to be sent, before pipelined requests have to wait
+constexpr size_t kMaxStashBytes = 64 * 1024;  // input waiting for its turn, before reading pauses
+constexpr size_t kMaxBodyWindow = 64 * 1024;  // body a coroutine handler has not read, before reading pauses
+constexpr Duration kDrainHeaderTimeout = 5s;  // for a head that is incomplete when the stop begins
 
-constexpr uint64_t bit(Method method) noexcept { return uint64_t{1} << static_cast<unsigned>(method); }
+constexpr uint64_t bit(Method method) noexcept {
+  return uint64_t{1} << static_cast<unsigned>(method);
+}
 // What OPTIONS * answers: the methods of RFC 9110 and PATCH, that some resource may have.
-constexpr uint64_t kServerMethods = bit(Method::get) | bit(Method::head) | bit(Method::post) | bit(Method::put) |
-                                    bit(Method::delete_) | bit(Method::options) | bit(Method::patch);
+constexpr uint64_t kServerMethods = bit(Method::get) | bit(Method::head) | bit(Method::post) |
+                                    bit(Method::put) | bit(Method::delete_) | bit(Method::options) |
+                                    bit(Method::patch);
 
 }  // namespace
 
@@ -58,7 +62,8 @@ size_t Session::consume(std::string_view bytes) {
   return at;
 }
 
-/// Does the next thing that the input allows; false, with nothing used, when it has to wait for more input, room, or the handler.
+/// Does the next thing that the input allows; false, with nothing used, when it has to wait for more input,
+/// room, or the handler.
 bool Session::step(std::string_view bytes, size_t& used) {
   switch (state_) {
     case State::head:
@@ -95,7 +100,8 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
   if (result.outcome == Outcome::incomplete) {
     if (fresh && scanner_.started()) {
       head_began_ = loop().now;
-      deadline_ = after(loop().now, loop().draining ? kDrainHeaderTimeout : environment_.options.header_timeout);
+      deadline_ =
+          after(loop().now, loop().draining ? kDrainHeaderTimeout : environment_.options.header_timeout);
     }
     return false;
   }
@@ -153,7 +159,8 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   }
   continue_owed_ = head.expect_continue && !exchange.decoder.complete();
   if (!found) {
-    if (body_open()) keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
+    if (body_open())
+      keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
     state_ = State::handling;
     answer_no_route(exchange, match);
   } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
@@ -242,7 +249,8 @@ void Session::start_task(Exchange& exchange) {
   state_ = State::handling;
   deadline_ = kNever;
   try {
-    exchange.task = std::get<TaskHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
+    exchange.task =
+        std::get<TaskHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
   } catch (const std::exception& error) {  // only the making of the coroutine: out of memory
     fail(exchange, error.what());
     return;

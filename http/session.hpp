@@ -8,8 +8,8 @@
 
 namespace lastcall {
 
-/// HTTP/1.x on one connection, without I/O: bytes in, bytes out, one exchange at a time, pipelined requests in order.
-/// Models net's Protocol. What an idle connection needs is here; the rest is in the Exchange.
+/// HTTP/1.x on one connection, without I/O: bytes in, bytes out, one exchange at a time, pipelined requests
+/// in order. Models net's Protocol. What an idle connection needs is here; the rest is in the Exchange.
 class Session {
  public:
   using Environment = SessionEnvironment;
@@ -36,8 +36,8 @@ class Session {
   void on_close();
 
   // The exchange's calls, for the handler's awaits.
-  void body_wanted(Exchange& exchange);      ///< a read() waits
-  void body_taken() { steer_input(); }       ///< a read() made room
+  void body_wanted(Exchange& exchange);                                        ///< a read() waits
+  void body_taken() { steer_input(); }                                         ///< a read() made room
   [[nodiscard]] bool write_piece(Exchange& exchange, std::string_view bytes);  ///< false: wait for room
   [[nodiscard]] static bool sends_body(const Exchange& exchange) noexcept;
   void room_wanted() noexcept { wants_room_ = true; }
@@ -68,7 +68,9 @@ class Session {
   void start_task(Exchange& exchange);
   void steer_input() noexcept;
   void use_room();
-  [[nodiscard]] bool body_open() const noexcept { return exchange_ != nullptr && !exchange_->decoder.complete(); }
+  [[nodiscard]] bool body_open() const noexcept {
+    return exchange_ != nullptr && !exchange_->decoder.complete();
+  }
 
   // session_output.cpp: answers and endings
   void answer_no_route(Exchange& exchange, const Router::Match& match);
@@ -92,17 +94,17 @@ class Session {
   Exchange* exchange_ = nullptr;
   Instant deadline_;
   Instant head_began_{};
-  Buffer input_;  // bytes that could not be used yet
+  Buffer input_;           // bytes that could not be used yet
   size_t more_input_ = 0;  // while consuming: bytes behind what is taken
   HeadScanner scanner_;
   State state_ = State::head;
   CloseWish wish_ = CloseWish::none;
   CloseReason reason_ = CloseReason::finished;
-  bool consuming_ = false;       // consume() is on the stack
-  bool keep_alive_ = true;       // of the exchange at hand
-  bool wants_room_ = false;      // on_output_room() has something to do
+  bool consuming_ = false;   // consume() is on the stack
+  bool keep_alive_ = true;   // of the exchange at hand
+  bool wants_room_ = false;  // on_output_room() has something to do
   bool peer_ended_ = false;
-  bool continue_owed_ = false;   // Expect: 100-continue, not yet answered
+  bool continue_owed_ = false;  // Expect: 100-continue, not yet answered
 };
 
 }  // namespace lastcall

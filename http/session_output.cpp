@@ -67,15 +67,16 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
   if (last_request()) keep_alive_ = false;
   using Persistence = ResponseHead::Persistence;
   environment_.head_writer.set_time(loop().wall);
-  environment_.head_writer.write(
-      {.status = response.status_,
-       .framing = framing,
-       .persistence = !keep_alive_ ? Persistence::close : http_1_0 ? Persistence::keep_alive : Persistence::implied,
-       .omit_date = response.has_date_,
-       .omit_server = response.has_server_,
-       .length = length,
-       .fields = response.fields_.view()},
-      link_.output());
+  environment_.head_writer.write({.status = response.status_,
+                                  .framing = framing,
+                                  .persistence = !keep_alive_ ? Persistence::close
+                                                 : http_1_0   ? Persistence::keep_alive
+                                                              : Persistence::implied,
+                                  .omit_date = response.has_date_,
+                                  .omit_server = response.has_server_,
+                                  .length = length,
+                                  .fields = response.fields_.view()},
+                                 link_.output());
   response.head_sent_ = true;
 }
 
@@ -85,7 +86,8 @@ void Session::finish(Exchange& exchange) {
   using Framing = ResponseHead::Framing;
   if (!response.head_sent_) {
     bool body_allowed = may_have_body(Method::get, response.status_);
-    uint64_t length = response.has_length_ && response.body_.empty() ? response.length_ : response.body_.size();
+    uint64_t length =
+        response.has_length_ && response.body_.empty() ? response.length_ : response.body_.size();
     bool with_body = may_have_body(exchange.head.method, response.status_);
     if (with_body && length != response.body_.size()) {  // announced a length and wrote nothing
       fail_length(exchange);
@@ -117,8 +119,8 @@ void Session::fail_length(Exchange& exchange) {
   fail(exchange, "the body is shorter than its announced length");
 }
 
-/// While stopping, or when the peer has ended its side: requests that are already here are answered; the last of them
-/// says close.
+/// While stopping, or when the peer has ended its side: requests that are already here are answered; the last
+/// of them says close.
 bool Session::last_request() const noexcept {
   if (!link_.loop().draining && !peer_ended_) return false;
   if (!body_open() || exchange_->head.chunked) return input_waiting() == 0;

@@ -16,8 +16,8 @@ namespace lastcall {
 
 struct Exchange;
 
-/// What the coroutines of one exchange share: the reactor they run on, what they wait for, whether to give up. One
-/// chain of tasks waits for one thing at a time. Owner thread only.
+/// What the coroutines of one exchange share: the reactor they run on, what they wait for, whether to give
+/// up. One chain of tasks waits for one thing at a time. Owner thread only.
 class TaskContext {
  public:
   /// `finished(context)` is called when the outermost task has ended and control is back outside of it.
@@ -121,9 +121,9 @@ struct TaskPromise<void> : TaskPromiseBase {
 
 }  // namespace detail
 
-/// A coroutine of a handler: starts when awaited (or when the server runs it), resumes on its reactor's thread, ends
-/// with a T or an exception, which the awaiting coroutine receives. Move-only. One that waits for the worker pool must
-/// not be destroyed.
+/// A coroutine of a handler: starts when awaited (or when the server runs it), resumes on its reactor's
+/// thread, ends with a T or an exception, which the awaiting coroutine receives. Move-only. One that waits
+/// for the worker pool must not be destroyed.
 template <class T = void>
 class [[nodiscard]] Task {
  public:
@@ -179,8 +179,8 @@ inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
   return Task<void>(std::coroutine_handle<TaskPromise<void>>::from_promise(*this));
 }
 
-/// `co_await sleep_for(250ms)`: waits on a timer of the reactor, no thread. True after the whole time, false when it was
-/// cut short because the client is gone or the stop ran out of time.
+/// `co_await sleep_for(250ms)`: waits on a timer of the reactor, no thread. True after the whole time, false
+/// when it was cut short because the client is gone or the stop ran out of time.
 class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
  public:
   explicit SleepFor(Duration duration) noexcept
@@ -220,14 +220,17 @@ class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
   bool whole_ = false;
 };
 
-inline SleepFor sleep_for(Duration duration) noexcept { return SleepFor(duration); }
+inline SleepFor sleep_for(Duration duration) noexcept {
+  return SleepFor(duration);
+}
 
-/// The worker pool's queue was full, or the server is past its stop: nothing ran. Answer 503 with Retry-After.
+/// The worker pool's queue was full, or the server is past its stop: nothing ran. Answer 503 with
+/// Retry-After.
 struct OffloadRejected {};
 
-/// `co_await offload([&] { return db.find(id); })`: runs a blocking function on a thread of the worker pool and resumes
-/// on the reactor with std::expected<its result, OffloadRejected>. What it throws is thrown here. A function that runs
-/// cannot be cancelled; what it refers to stays alive until it has returned.
+/// `co_await offload([&] { return db.find(id); })`: runs a blocking function on a thread of the worker pool
+/// and resumes on the reactor with std::expected<its result, OffloadRejected>. What it throws is thrown here.
+/// A function that runs cannot be cancelled; what it refers to stays alive until it has returned.
 template <class F>
 class [[nodiscard]] Offload {
  public:
@@ -241,7 +244,8 @@ class [[nodiscard]] Offload {
     context_ = coroutine.promise().context;
     if (context_->cancelled()) return false;
     coroutine_ = coroutine;
-    // From the moment of submission on another thread may be in run(); this object lives in the waiting coroutine.
+    // From the moment of submission on another thread may be in run(); this object lives in the waiting
+    // coroutine.
     accepted_ = true;
     if (context_->pool().try_submit([this] { run(); })) return true;
     accepted_ = false;

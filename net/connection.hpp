@@ -5,8 +5,8 @@
 
 namespace lastcall {
 
-/// One accepted connection: a slot of its worker. An idle one holds no buffers. The worker does everything to it; the
-/// protocol inside sees it as a Link.
+/// One accepted connection: a slot of its worker. An idle one holds no buffers. The worker does everything to
+/// it; the protocol inside sees it as a Link.
 template <class P>
 class Connection : public Link {
  public:
@@ -35,16 +35,16 @@ class Connection : public Link {
   bool receiving_ = false;       // a receive subscription is alive
   bool receive_ending_ = false;  // … and its last event has been asked for
   bool sending_ = false;
-  bool peer_ended_ = false;      // end of stream or an error was received
-  bool broken_ = false;          // nothing can be sent any more
+  bool peer_ended_ = false;  // end of stream or an error was received
+  bool broken_ = false;      // nothing can be sent any more
   bool counted_active_ = false;
-  bool refused_ = false;         // over the limit: not counted against it
-  bool late_counts_ = false;     // closed as idle: bytes from here on are late requests
+  bool refused_ = false;      // over the limit: not counted against it
+  bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
   Buffer in_flight_;
   Timer timer_;
-  Instant armed_ = kNever;       // when the timer fires
-  Instant due_ = kNever;         // end of the linger, the write or the force, by state
-  uint64_t progress_ = 0;        // what the peer had taken when the write timeout was last looked at
+  Instant armed_ = kNever;  // when the timer fires
+  Instant due_ = kNever;    // end of the linger, the write or the force, by state
+  uint64_t progress_ = 0;   // what the peer had taken when the write timeout was last looked at
   P protocol_;
 };
 

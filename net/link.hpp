@@ -15,16 +15,17 @@ namespace lastcall {
 
 class Link;
 
-/// What a reactor lends to the protocols on it, whichever its backend. Owner thread only, but for the mailbox.
+/// What a reactor lends to the protocols on it, whichever its backend. Owner thread only, but for the
+/// mailbox.
 struct Loop {
   TimerWheel& timers;
   Mailbox& mailbox;
   BufferPool& buffers;
   ReactorCounters& counters;
-  Instant now{};            ///< of this turn
-  Duration wall{};          ///< since 1970 UTC, refreshed at least once a second of traffic
-  bool draining = false;    ///< answers say Connection: close from here on
-  Link* dirty = nullptr;    ///< connections to look at before the next wait
+  Instant now{};          ///< of this turn
+  Duration wall{};        ///< since 1970 UTC, refreshed at least once a second of traffic
+  bool draining = false;  ///< answers say Connection: close from here on
+  Link* dirty = nullptr;  ///< connections to look at before the next wait
 };
 
 /// Timers in a reactor's wheel: whose they are.
@@ -36,8 +37,8 @@ struct TaskTimer : Timer {
   void (*fire)(TaskTimer&);
 };
 
-/// What a protocol sees of its connection: where its output goes and how to ask for attention. No I/O happens inside
-/// these calls; the worker acts on them at the end of the turn.
+/// What a protocol sees of its connection: where its output goes and how to ask for attention. No I/O happens
+/// inside these calls; the worker acts on them at the end of the turn.
 class Link {
  public:
   Link(Loop& loop) : loop_(&loop), prepared_(loop.buffers) {}  // NOLINT: converts on purpose

@@ -72,8 +72,8 @@ Result<void> remove_stale_file(const Address& address, const SocketAddress& at) 
   if (::connect(probe.get(), at.get(), at.length) == 0) {
     ucred holder{};
     socklen_t length = sizeof holder;
-    bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &holder, &length) == 0 && holder.pid > 0 &&
-                 ::access(("/proc/" + std::to_string(holder.pid)).c_str(), F_OK) == 0;
+    bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &holder, &length) == 0 &&
+                 holder.pid > 0 && ::access(("/proc/" + std::to_string(holder.pid)).c_str(), F_OK) == 0;
     return cannot_listen(address, EADDRINUSE, known ? describe_process(holder.pid) : "");
   }
   if (errno == ENOENT) return {};
@@ -122,7 +122,8 @@ SocketFile::~SocketFile() {
 Result<ListenerGroup> ListenerGroup::open(const Address& address, uint32_t reactors, int backlog) {
   LASTCALL_CHECK(reactors > 0);
   auto group = open_once(address, reactors, backlog);
-  // The kernel closes what was in an io_uring a moment after its process was killed: a restart need not fail for that.
+  // The kernel closes what was in an io_uring a moment after its process was killed: a restart need not fail
+  // for that.
   for (Duration waited{}; !group && is_held_by_nobody(group.error()) && waited < kHolderMayLinger;
        waited += kLookAgain) {
     std::this_thread::sleep_for(kLookAgain);

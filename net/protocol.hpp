@@ -7,21 +7,23 @@
 
 namespace lastcall {
 
-/// What runs on a connection: bytes in, bytes into link.output(), no I/O inside. Made with its connection, on the
-/// reactor's thread, as P(environment, link); every call comes from the worker, never from inside one of its own.
+/// What runs on a connection: bytes in, bytes into link.output(), no I/O inside. Made with its connection, on
+/// the reactor's thread, as P(environment, link); every call comes from the worker, never from inside one of
+/// its own.
 ///
 ///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
 ///   on_end_of_stream()       the peer will send no more
 ///   on_output_room()         what was prepared has gone to the kernel: go on writing
 ///   active()                 at least one byte of a request has come that is not answered in full
 ///   close_wish(), close_reason()
-///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection is not
+///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection
+///   is not
 ///                            active the worker closes it as idle then, and does not call on_deadline()
 ///   on_drain()               the stop has begun: answer what is there, then close
-///   on_force()               the stop is over for an active connection: answer 503 where no head was sent, or cut
-///   refuse_overload()        over the connection limit: answer 503 and close
-///   describe(exchange)       what it is doing, for the report
-///   on_close()               the connection is gone; the protocol is destroyed next
+///   on_force()               the stop is over for an active connection: answer 503 where no head was sent,
+///   or cut refuse_overload()        over the connection limit: answer 503 and close describe(exchange) what
+///   it is doing, for the report on_close()               the connection is gone; the protocol is destroyed
+///   next
 /// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
 template <class P>
 concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,

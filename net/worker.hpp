@@ -25,9 +25,9 @@ struct WorkerOptions {
   Duration linger_timeout = 2s;       ///< how long a closed connection's input is read to its end
 };
 
-/// The connections of one reactor: accepts, reads, writes, times out, and takes part in the stop. One switch on the
-/// token leads from an event to its slot; nothing here is shared with other reactors but StopControl's counters.
-/// Made, run and destroyed on one thread.
+/// The connections of one reactor: accepts, reads, writes, times out, and takes part in the stop. One switch
+/// on the token leads from an event to its slot; nothing here is shared with other reactors but StopControl's
+/// counters. Made, run and destroyed on one thread.
 template <class B, class P>
 class Worker {
  public:
@@ -61,11 +61,11 @@ class Worker {
   static constexpr uint32_t kMaxListeners = 64;
   static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
   static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
-  static constexpr int kSendsPerTurn = 8;          // of one connection, so that one fast reader starves nobody
-  static constexpr Duration kPeerCheck = 1s;       // while a handler is at work: is its client still there?
-  static constexpr Duration kAcceptPause = 50ms;   // after the process ran out of descriptors
-  static constexpr Duration kForceGrace = 200ms;   // for a 503 of the forcing phase to leave
-  static constexpr Duration kStopGrace = 100ms;    // for last events when the loop ends
+  static constexpr int kSendsPerTurn = 8;         // of one connection, so that one fast reader starves nobody
+  static constexpr Duration kPeerCheck = 1s;      // while a handler is at work: is its client still there?
+  static constexpr Duration kAcceptPause = 50ms;  // after the process ran out of descriptors
+  static constexpr Duration kForceGrace = 200ms;  // for a 503 of the forcing phase to leave
+  static constexpr Duration kStopGrace = 100ms;   // for last events when the loop ends
 
   struct Listener {
     Token token;
@@ -75,13 +75,9 @@ class Worker {
     bool stopping = false;
   };
 
-  // worker_io.hpp: events, sending, closing
+  // worker_io.hpp: events, sending, closing, timeouts
   void on_event(const Event& event);
   void on_timer(Timer& timer);
-  void on_accept(Listener& listener, const Event& event);
-  void open_connection(int fd);
-  [[nodiscard]] bool over_limit() noexcept;
-  void pause_accepting(Listener& listener, int code);
   void on_receive(Conn& connection, const Event& event);
   void on_sent(Conn& connection, const Event& event);
   void settle_dirty();
@@ -100,6 +96,12 @@ class Worker {
   void on_due(Conn& connection);
   void close_idle(Conn& connection);
   void check_peer(Conn& connection);
+
+  // worker_accept.hpp: listeners and new connections
+  void on_accept(Listener& listener, const Event& event);
+  void pause_accepting(Listener& listener, int code);
+  [[nodiscard]] bool over_limit() noexcept;
+  void open_connection(int fd);
 
   // worker_stop.hpp: the phases
   void on_phase();
@@ -129,12 +131,13 @@ class Worker {
   Instant idle_due_ = kNever;  // draining: when idle connections are closed
   Instant log_due_{};          // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;
-  uint64_t unasked_ = 0;       // connections that may be accepted before the others are asked again
+  uint64_t unasked_ = 0;  // connections that may be accepted before the others are asked again
   bool stopped_ = false;
   bool told_empty_ = false;
 };
 
 }  // namespace lastcall
 
-#include <lastcall/net/worker_io.hpp>    // IWYU pragma: export
-#include <lastcall/net/worker_stop.hpp>  // IWYU pragma: export
+#include <lastcall/net/worker_accept.hpp>  // IWYU pragma: export
+#include <lastcall/net/worker_io.hpp>      // IWYU pragma: export
+#include <lastcall/net/worker_stop.hpp>    // IWYU pragma: export

@@ -16,7 +16,8 @@ Worker<B, P>::Worker(const WorkerOptions& options, StopControl& control)
             .buffers = reactor_.buffers(),
             .counters = control.counters(options.id)},
       connections_(options.max_connections + kOverloadSlack, kFirstConnection) {
-  io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast}, control_.broadcast_fd());
+  io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
+                   control_.broadcast_fd());
   touch_now();
 }
 
@@ -24,21 +25,8 @@ template <class B, class P>
 Worker<B, P>::~Worker() {
   for (auto& listener : listeners_) loop_.timers.cancel(listener->retry);
   end_all();
-  io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast}, control_.broadcast_fd());
-}
-
-template <class B, class P>
-void Worker<B, P>::listen(Fd socket) {
-  LASTCALL_CHECK(listeners_.size() < kMaxListeners);
-  auto index = static_cast<uint32_t>(listeners_.size());
-  auto listener = std::make_unique<Listener>();
-  listener->token = {.slot = kFirstListener + index, .generation = 1, .kind = kListener};
-  listener->socket = std::move(socket);
-  listener->retry.slot = index;
-  listener->retry.kind = static_cast<uint16_t>(TimerKind::listener);
-  listener->accepting = true;
-  io().accept_start(listener->token, listener->socket.get());
-  listeners_.push_back(std::move(listener));
+  io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
+                  control_.broadcast_fd());
 }
 
 template <class B, class P>
@@ -120,69 +108,6 @@ void Worker<B, P>::on_timer(Timer& timer) {
       return;
     }
   }
-}
-
-template <class B, class P>
-void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
-  if (event.result >= 0) open_connection(event.result);
-  if (!event.last) return;
-  listener.accepting = false;
-  if (listener.stopping) {
-    finish_listener(listener);
-  } else if (event.result < 0) {
-    pause_accepting(listener, -event.result);
-  } else {
-    listener.accepting = true;
-    io().accept_start(listener.token, listener.socket.get());
-  }
-}
-
-template <class B, class P>
-void Worker<B, P>::pause_accepting(Listener& listener, int code) {
-  // Out of descriptors or memory: the kernel's queue keeps who is waiting; a freed connection or the timer tries again.
-  loop_.timers.arm(listener.retry, loop_.now + kAcceptPause);
-  if (loop_.now < log_due_) return;
-  log_due_ = loop_.now + 10s;
-  log_event(LogLevel::warning, "accept_paused",
-            {{"reactor", options_.id}, {"error", std::generic_category().message(code)}});
-}
-
-template <class B, class P>
-bool Worker<B, P>::over_limit() noexcept {
-  // The limit is of all reactors together, but asking all of them costs a cache line each. Far from it, a look allows
-  // as many connections unasked as fill half of the room even if every reactor takes as many.
-  if (unasked_ > 0) {
-    --unasked_;
-    return false;
-  }
-  uint64_t open = 0;
-  for (uint32_t i = 0; i < control_.reactors(); ++i) {
-    const ReactorCounters& counters = control_.counters(i);
-    open += counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed);
-  }
-  if (open >= options_.max_connections) return true;
-  unasked_ = (options_.max_connections - open) / (2 * uint64_t{control_.reactors()});
-  return false;
-}
-
-template <class B, class P>
-void Worker<B, P>::open_connection(int fd) {
-  add(loop_.counters.accepted, 1);
-  if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
-  bool refuse = over_limit();
-  Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
-  if (connection == nullptr) {  // even the slack is full of connections being refused
-    io().close(Token{.slot = UINT32_MAX}, fd);
-    add(loop_.counters.completed, 1);
-    return;
-  }
-  gate_.enter();
-  connection->refused_ = refuse;
-  if (!refuse) add(loop_.counters.idle, 1);
-  connection->receiving_ = true;
-  io().recv_start(connection->token_, fd);
-  if (refuse) connection->protocol_.refuse_overload();
-  connection->touch();
 }
 
 template <class B, class P>
@@ -332,12 +257,13 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
     case CloseClass::idle_closed: add(loop_.counters.idle_closed, 1); break;
     case CloseClass::aborted: add(loop_.counters.aborted, 1); break;
   }
-  if (!connection.refused_) add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
+  if (!connection.refused_)
+    add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
   loop_.timers.cancel(connection.timer_);
   connection.protocol_.on_close();
   io().close(connection.token_, connection.fd_);
   connections_.release(connection);
-  static_cast<void>(gate_.leave());  // tell_if_empty() looks at more than the gate
+  static_cast<void>(gate_.leave());    // tell_if_empty() looks at more than the gate
   for (auto& listener : listeners_) {  // a descriptor is free again
     if (listener->retry.armed()) loop_.timers.arm(listener->retry, loop_.now);
   }
@@ -375,16 +301,19 @@ void Worker<B, P>::count(Conn& connection) {
 template <class B, class P>
 Instant Worker<B, P>::due(Conn& connection) {
   if (connection.state_ == State::ending) return kNever;
-  if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced) return connection.due_;
+  if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced)
+    return connection.due_;
   Instant instant = connection.protocol_.deadline();
-  if ((connection.sending_ || connection.counted_active_) && connection.due_ < instant) instant = connection.due_;
+  if ((connection.sending_ || connection.counted_active_) && connection.due_ < instant)
+    instant = connection.due_;
   if (phase_ >= Phase::draining && !connection.counted_active_ && idle_due_ < instant) instant = idle_due_;
   return instant;
 }
 
 template <class B, class P>
 void Worker<B, P>::arm(Conn& connection) {
-  // Lazily: an instant that moved later is noticed when the timer fires, so a request costs no wheel operation.
+  // Lazily: an instant that moved later is noticed when the timer fires, so a request costs no wheel
+  // operation.
   Instant instant = due(connection);
   if (instant >= connection.armed_) return;
   connection.armed_ = instant;
@@ -410,8 +339,8 @@ void Worker<B, P>::on_due(Conn& connection) {
   }
 }
 
-/// A handler may be at work for a client that has gone: the events tell, except that io_uring's multishot receive can lose
-/// a reset that comes right behind bytes (seen on Linux 6.18).
+/// A handler may be at work for a client that has gone: the events tell, except that io_uring's multishot
+/// receive can lose a reset that comes right behind bytes (seen on Linux 6.18).
 template <class B, class P>
 void Worker<B, P>::check_peer(Conn& connection) {
   if (connection.due_ > loop_.now) return;
@@ -421,7 +350,8 @@ void Worker<B, P>::check_peer(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::close_idle(Conn& connection) {
-  if (io().unread(connection.fd_) > 0) return;  // a request is here already; its event comes with the next turn
+  if (io().unread(connection.fd_) > 0)
+    return;  // a request is here already; its event comes with the next turn
   connection.late_counts_ = true;
   linger(connection, phase_ >= Phase::draining ? CloseReason::drained_idle : CloseReason::idle_timeout);
 }

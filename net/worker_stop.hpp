@@ -106,14 +106,16 @@ void Worker<B, P>::tell_if_empty() {
   if (gate_.count() != 0) return;
   // The protocol counts a handler that outlives its connection as active.
   const ReactorCounters& counters = loop_.counters;
-  if (counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed) != 0) return;
+  if (counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed) != 0)
+    return;
   told_empty_ = true;
   control_.wake_runner();
 }
 
 template <class B, class P>
 void Worker<B, P>::end_all() {
-  // The kernel may still be reading memory of pending sends: end each operation and see its last event before leaving.
+  // The kernel may still be reading memory of pending sends: end each operation and see its last event before
+  // leaving.
   if (gate_.count() == 0) return;
   connections_.for_each([this](Conn& connection) {
     if (connection.state_ != State::ending) end(connection, CloseReason::forced);

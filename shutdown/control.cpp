@@ -65,6 +65,8 @@ void StopControl::report_aborted(AbortedExchange exchange) {
   aborted_.push_back(std::move(exchange));
 }
 
-void StopControl::wake_runner() noexcept { signal(wake_); }
+void StopControl::wake_runner() noexcept {
+  signal(wake_);
+}
 
 }  // namespace lastcall

@@ -15,18 +15,19 @@
 
 namespace lastcall {
 
-/// What one reactor tells the world. Written by its reactor alone (relaxed), read by anyone; on cache lines of its own.
-/// Every accepted connection is counted in exactly one of idle_closed, completed and aborted when it ends.
+/// What one reactor tells the world. Written by its reactor alone (relaxed), read by anyone; on cache lines
+/// of its own. Every accepted connection is counted in exactly one of idle_closed, completed and aborted when
+/// it ends.
 struct alignas(128) ReactorCounters {
   std::atomic<uint64_t> accepted{0};
   std::atomic<uint64_t> accepted_while_stopping{0};  ///< of those, after draining began
   std::atomic<uint64_t> idle_closed{0};              ///< closed by us between two requests
   std::atomic<uint64_t> completed{0};                ///< ended in order, or by the peer
   std::atomic<uint64_t> aborted{0};                  ///< cut off by us with an exchange unfinished
-  std::atomic<uint64_t> active{0};                   ///< open, with at least one byte of a request not fully answered
-  std::atomic<uint64_t> idle{0};                     ///< open, between requests (or silent so far)
-  std::atomic<uint64_t> late_requests{0};            ///< bytes arrived after an idle close had begun
-  std::atomic<const char*> route{nullptr};           ///< pattern of the handler running right now, or nullptr
+  std::atomic<uint64_t> active{0};          ///< open, with at least one byte of a request not fully answered
+  std::atomic<uint64_t> idle{0};            ///< open, between requests (or silent so far)
+  std::atomic<uint64_t> late_requests{0};   ///< bytes arrived after an idle close had begun
+  std::atomic<const char*> route{nullptr};  ///< pattern of the handler running right now, or nullptr
 };
 
 /// An exchange that the forcing phase cut off: one entry of the report's "aborted".
@@ -37,11 +38,12 @@ struct AbortedExchange {
   std::string state;   ///< "head", "body", "handling", "writing"
   int64_t age_ms = 0;  ///< since its first byte
   uint64_t bytes_sent = 0;
-  std::string why;     ///< "deadline", "second signal", "stuck reactor"
+  std::string why;  ///< "deadline", "second signal", "stuck reactor"
 };
 
-/// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one eventfd
-/// that every reactor watches; a reactor acknowledges the phase, and tells when its last connection is gone.
+/// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one
+/// eventfd that every reactor watches; a reactor acknowledges the phase, and tells when its last connection
+/// is gone.
 class StopControl {
  public:
   /// Creates the two eventfds; throws std::system_error when the process has no descriptors left.
@@ -49,7 +51,9 @@ class StopControl {
 
   // The runner's side.
   void enter(Phase phase, const StopOptions& options, std::string why);
-  [[nodiscard]] int wake_fd() const noexcept { return wake_.get(); }  ///< readable after acknowledge() or wake_runner()
+  [[nodiscard]] int wake_fd() const noexcept {
+    return wake_.get();
+  }  ///< readable after acknowledge() or wake_runner()
   void clear_wake() noexcept;
   [[nodiscard]] Phase acknowledged(uint32_t reactor) const noexcept {
     return acks_[reactor].phase.load(std::memory_order_acquire);
@@ -72,7 +76,9 @@ class StopControl {
   // Anyone's side.
   [[nodiscard]] uint32_t reactors() const noexcept { return reactors_; }
   [[nodiscard]] ReactorCounters& counters(uint32_t reactor) noexcept { return counters_[reactor]; }
-  [[nodiscard]] const ReactorCounters& counters(uint32_t reactor) const noexcept { return counters_[reactor]; }
+  [[nodiscard]] const ReactorCounters& counters(uint32_t reactor) const noexcept {
+    return counters_[reactor];
+  }
 
  private:
   struct alignas(64) Ack {

@@ -102,7 +102,8 @@ TEST_P(Routes, HeadOfAnEndlessBodyIsAnsweredAtOnce) {
   start({"--reactors", "1"});
   RawClient client = connect();
   for (const char* target : {"/bytes?n=1125899906842624", "/stream?n=1000000&ms=3000"}) {
-    EXPECT_EQ(client.ask("HEAD " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n\r\n").status, 200) << target;
+    EXPECT_EQ(client.ask("HEAD " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n\r\n").status, 200)
+        << target;
   }
   EXPECT_EQ(client.ask(get_request("/plaintext")).body, "Hello, World!");
 }

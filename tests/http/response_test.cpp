@@ -117,7 +117,8 @@ TEST_F(ResponseTest, OneContentType) {
 
 TEST_F(ResponseTest, NoContentHasNoBodyAndNoLength) {
   for (int code : {204, 304}) {
-    std::string stream = answer([&](Response& r) { r.status(static_cast<uint16_t>(code)).text("not to be sent"); });
+    std::string stream =
+        answer([&](Response& r) { r.status(static_cast<uint16_t>(code)).text("not to be sent"); });
     EXPECT_TRUE(stream.ends_with("Content-Type: text/plain\r\n\r\n")) << stream;
   }
 }

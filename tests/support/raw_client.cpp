@@ -32,7 +32,8 @@ void set_patience(int fd, Duration patience) {
 /// 0, or errno.
 int finish_connecting(int fd) {
   pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
-  if (TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(RawClient::kPatience)))) != 1) return ETIMEDOUT;
+  if (TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(RawClient::kPatience)))) != 1)
+    return ETIMEDOUT;
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);

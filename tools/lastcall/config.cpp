@@ -57,7 +57,8 @@ Result<std::vector<ConfigEntry>> read_config(const std::string& path) {
   for (auto&& [key, node] : table) {
     ConfigEntry entry{.name = std::string(key.str()), .values = {}, .place = place_of(path, node.source())};
     if (!read_values(node, entry.values)) {
-      return error(entry.place + ": " + entry.name + " must be a text, a whole number, true or false, or a list of them");
+      return error(entry.place + ": " + entry.name +
+                   " must be a text, a whole number, true or false, or a list of them");
     }
     entries.push_back(std::move(entry));
   }

@@ -1,5 +1,6 @@
 #include "demo.hpp"
 
+#include <nlohmann/json.hpp>
 #include <time.h>
 
 #include <charconv>
@@ -7,8 +8,6 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-
-#include <nlohmann/json.hpp>
 
 #include <lastcall/core/clock.hpp>
 #include <lastcall/lastcall.hpp>
@@ -50,7 +49,8 @@ code{font:14px ui-monospace,monospace;white-space:nowrap}a{color:#0b5}
 )";
 
 /// A whole number of the query, `fallback` when it is absent; nullopt when it is not a number up to `most`.
-std::optional<uint64_t> query_number(const Request& request, std::string_view name, uint64_t most, uint64_t fallback) {
+std::optional<uint64_t> query_number(const Request& request, std::string_view name, uint64_t most,
+                                     uint64_t fallback) {
   std::optional<std::string> text = request.query_param(name);
   if (!text) return fallback;
   uint64_t value = 0;
@@ -60,7 +60,8 @@ std::optional<uint64_t> query_number(const Request& request, std::string_view na
 }
 
 void bad_number(Response& response, std::string_view name, uint64_t most) {
-  response.status(400).text(std::string(name) + " must be a whole number up to " + std::to_string(most) + "\n");
+  response.status(400).text(std::string(name) + " must be a whole number up to " + std::to_string(most) +
+                            "\n");
 }
 
 std::string dump(const nlohmann::json& value) {
@@ -75,7 +76,8 @@ std::string base64(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
     size_t left = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < left ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (k < left ? static_cast<unsigned char>(bytes[i + k]) : 0u);
     for (size_t k = 0; k < 4; ++k) out.push_back(k <= left ? kDigits[group >> (18 - 6 * k) & 63] : '=');
   }
   return out;
@@ -120,7 +122,9 @@ Task<> block(Request& request, Response& response) {
   if (done) {
     response.text("slept " + std::to_string(*ms) + " ms\n");
   } else {
-    response.status(503).header("Retry-After", "1").text("503 Service Unavailable: the worker pool is full\n");
+    response.status(503)
+        .header("Retry-After", "1")
+        .text("503 Service Unavailable: the worker pool is full\n");
   }
 }
 
@@ -176,7 +180,7 @@ Task<> stream(Request& request, Response& response) {
   response.header("Content-Type", "text/plain");
   for (uint64_t i = 1; i <= *n; ++i) {
     if (!co_await response.write("chunk " + std::to_string(i) + "\n")) co_return;
-    if (i < *n && *ms > 0) co_await sleep_for(std::chrono::milliseconds(*ms));
+    if (i<*n&& * ms> 0) co_await sleep_for(std::chrono::milliseconds(*ms));
   }
 }
 
@@ -185,7 +189,9 @@ Task<> stream(Request& request, Response& response) {
 void add_demo_routes(Server& server) {
   server.get("/", [](const Request&, Response& response) { response.html(kPage); });
   server.get("/plaintext", [](const Request&, Response& response) { response.text("Hello, World!"); });
-  server.get("/json", [](const Request&, Response& response) { response.json(dump({{"message", "Hello, World!"}})); });
+  server.get("/json", [](const Request&, Response& response) {
+    response.json(dump({{"message", "Hello, World!"}}));
+  });
   server.any("/anything", anything).any("/anything/{path...}", anything);
   server.get("/users/{id}", [](const Request& request, Response& response) {
     response.json(dump({{"id", *request.param("id")}}));

@@ -1,6 +1,7 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+
 #include <charconv>
 #include <cstdlib>
 #include <limits>
@@ -21,14 +22,16 @@ constexpr double kLongestDays = 3650;
 /// A number and the unit behind it.
 std::pair<double, std::string> split_unit(const std::string& text, const char* expected) {
   double number = 0;
-  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  auto [end, code] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (code != std::errc() || number < 0) bad(text, expected);
   return {number, std::string(end, text.data() + text.size())};
 }
 
 /// Adds an option whose text one of the parsers above reads; its errors name the flag.
 template <class T, class Parse>
-CLI::Option* add_parsed(CLI::App& app, const std::string& flag, T& target, Parse parse, const std::string& help) {
+CLI::Option* add_parsed(CLI::App& app, const std::string& flag, T& target, Parse parse,
+                        const std::string& help) {
   CLI::Option* option = app.add_option_function<std::string>(
       flag,
       [&target, parse, flag](const std::string& text) {
@@ -95,32 +98,41 @@ T value_or_throw(Result<T> result) {
 
 void add_server_options(CLI::App& app, Options& options) {
   ServerOptions& server = options.server;
-  app.add_option("--listen", server.listen, "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
+  app.add_option("--listen", server.listen,
+                 "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
       ->take_all()
       ->allow_extra_args(false)
       ->delimiter(',')
       ->capture_default_str();
-  add_parsed(app, "--reactors", server.reactors, parse_reactors, "threads that serve; auto: one per usable CPU");
-  add_parsed(app, "--io", server.io, parse_io, "auto, io_uring or epoll; auto falls back to epoll, saying why");
+  add_parsed(app, "--reactors", server.reactors, parse_reactors,
+             "threads that serve; auto: one per usable CPU");
+  add_parsed(app, "--io", server.io, parse_io,
+             "auto, io_uring or epoll; auto falls back to epoll, saying why");
   app.add_flag("--pin", server.pin, "reactor i runs on CPU i");
-  add_parsed(app, "--announce", server.stop.announce, parse_duration, "lame duck: how long a stop still accepts [0s]");
+  add_parsed(app, "--announce", server.stop.announce, parse_duration,
+             "lame duck: how long a stop still accepts [0s]");
   add_parsed(app, "--idle-grace", server.stop.idle_grace, parse_duration,
              "while stopping, how long an idle connection may send one more request [1s]");
   add_parsed(app, "--deadline", server.stop.deadline, parse_duration, "the whole stop, to the exit [25s]");
-  add_parsed(app, "--header-timeout", server.header_timeout, parse_duration, "for a whole request head [10s]");
+  add_parsed(app, "--header-timeout", server.header_timeout, parse_duration,
+             "for a whole request head [10s]");
   add_parsed(app, "--body-timeout", server.body_timeout, parse_duration, "without a byte of a body [30s]");
-  add_parsed(app, "--write-timeout", server.write_timeout, parse_duration, "without the client taking a byte [30s]");
+  add_parsed(app, "--write-timeout", server.write_timeout, parse_duration,
+             "without the client taking a byte [30s]");
   add_parsed(app, "--idle-timeout", server.idle_timeout, parse_duration, "between two requests [75s]");
   add_parsed(app, "--max-connections", server.max_connections, parse_positive,
              "beyond it: 503 [from the descriptor limit]");
-  add_parsed(app, "--max-header-bytes", server.limits.max_header_bytes, parse_header_size, "beyond it: 431 [16k]");
+  add_parsed(app, "--max-header-bytes", server.limits.max_header_bytes, parse_header_size,
+             "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");
-  app.add_option("--report", server.report, "write the drain report there as JSON: a file, or - for standard output");
+  app.add_option("--report", server.report,
+                 "write the drain report there as JSON: a file, or - for standard output");
   add_parsed(
-      app, "--log-format", options.log_format, [](const std::string& t) { return value_or_throw(parse_log_format(t)); },
-      "text or json [text]");
+      app, "--log-format", options.log_format,
+      [](const std::string& t) { return value_or_throw(parse_log_format(t)); }, "text or json [text]");
   add_parsed(
-      app, "--log-level", options.log_level, [](const std::string& t) { return value_or_throw(parse_log_level(t)); },
+      app, "--log-level", options.log_level,
+      [](const std::string& t) { return value_or_throw(parse_log_level(t)); },
       "debug, info, warning, error or off [info]");
 }
 

@@ -17,7 +17,8 @@ struct Options {
   bool json = false;
 };
 
-/// The options, or the exit code when there is nothing left to do (--help: 0, a mistake: 1, told on standard error).
+/// The options, or the exit code when there is nothing left to do (--help: 0, a mistake: 1, told on standard
+/// error).
 std::variant<Options, int> parse_options(int argc, char** argv);
 
 /// "250ms", "2s", "1m", "1h", also "1.5s"; "0". Throws std::invalid_argument saying what is wrong.

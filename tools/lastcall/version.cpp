@@ -1,8 +1,7 @@
 #include "version.hpp"
 
-#include <sys/utsname.h>
-
 #include <nlohmann/json.hpp>
+#include <sys/utsname.h>
 
 #include <lastcall/core/probe.hpp>
 #include <lastcall/core/thread.hpp>
@@ -37,7 +36,8 @@ std::string describe_version(bool json) {
   std::string text = "lastcall " LASTCALL_VERSION "\n";
   text += "build   " + build + ", " + compiler + "\n";
   text += "kernel  " + std::string(system.release) + ", " + std::to_string(usable_cpus()) + " usable CPUs\n";
-  text += "io      " + (uring ? std::string("io_uring (liburing " LASTCALL_LIBURING_VERSION ")") : "epoll: " + uring.error().message);
+  text += "io      " + (uring ? std::string("io_uring (liburing " LASTCALL_LIBURING_VERSION ")")
+                              : "epoll: " + uring.error().message);
   return text;
 }
 

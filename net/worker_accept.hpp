@@ -1,0 +1,87 @@
+#pragma once
+
+// Worker: listeners and new connections. Included by worker.hpp.
+
+#include <lastcall/net/worker.hpp>
+
+namespace lastcall {
+
+template <class B, class P>
+void Worker<B, P>::listen(Fd socket) {
+  LASTCALL_CHECK(listeners_.size() < kMaxListeners);
+  auto index = static_cast<uint32_t>(listeners_.size());
+  auto listener = std::make_unique<Listener>();
+  listener->token = {.slot = kFirstListener + index, .generation = 1, .kind = kListener};
+  listener->socket = std::move(socket);
+  listener->retry.slot = index;
+  listener->retry.kind = static_cast<uint16_t>(TimerKind::listener);
+  listener->accepting = true;
+  io().accept_start(listener->token, listener->socket.get());
+  listeners_.push_back(std::move(listener));
+}
+
+template <class B, class P>
+void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
+  if (event.result >= 0) open_connection(event.result);
+  if (!event.last) return;
+  listener.accepting = false;
+  if (listener.stopping) {
+    finish_listener(listener);
+  } else if (event.result < 0) {
+    pause_accepting(listener, -event.result);
+  } else {
+    listener.accepting = true;
+    io().accept_start(listener.token, listener.socket.get());
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::pause_accepting(Listener& listener, int code) {
+  // Out of descriptors or memory: the kernel's queue keeps who is waiting; a freed connection or the timer
+  // tries again.
+  loop_.timers.arm(listener.retry, loop_.now + kAcceptPause);
+  if (loop_.now < log_due_) return;
+  log_due_ = loop_.now + 10s;
+  log_event(LogLevel::warning, "accept_paused",
+            {{"reactor", options_.id}, {"error", std::generic_category().message(code)}});
+}
+
+template <class B, class P>
+bool Worker<B, P>::over_limit() noexcept {
+  // The limit is of all reactors together, but asking all of them costs a cache line each. Far from it, a
+  // look allows as many connections unasked as fill half of the room even if every reactor takes as many.
+  if (unasked_ > 0) {
+    --unasked_;
+    return false;
+  }
+  uint64_t open = 0;
+  for (uint32_t i = 0; i < control_.reactors(); ++i) {
+    const ReactorCounters& counters = control_.counters(i);
+    open += counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed);
+  }
+  if (open >= options_.max_connections) return true;
+  unasked_ = (options_.max_connections - open) / (2 * uint64_t{control_.reactors()});
+  return false;
+}
+
+template <class B, class P>
+void Worker<B, P>::open_connection(int fd) {
+  add(loop_.counters.accepted, 1);
+  if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
+  bool refuse = over_limit();
+  Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
+  if (connection == nullptr) {  // even the slack is full of connections being refused
+    io().close(Token{.slot = UINT32_MAX}, fd);
+    add(loop_.counters.completed, 1);
+    return;
+  }
+  gate_.enter();
+  connection->refused_ = refuse;
+  if (!refuse) add(loop_.counters.idle, 1);
+  connection->receiving_ = true;
+  io().recv_start(connection->token_, fd);
+  if (refuse) connection->protocol_.refuse_overload();
+  connection->touch();
+}
+
+}  // namespace lastcall
