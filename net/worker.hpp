@@ -100,7 +100,7 @@ class Worker {
   // worker_accept.hpp: listeners and new connections
   void on_accept(Listener& listener, const Event& event);
   void pause_accepting(Listener& listener, int code);
-  [[nodiscard]] bool over_limit() noexcept;
+  [[nodiscard]] bool over_limit() const noexcept;
   void open_connection(int fd);
 
   // worker_stop.hpp: the phases
@@ -131,7 +131,6 @@ class Worker {
   Instant idle_due_ = kNever;  // draining: when idle connections are closed
   Instant log_due_{};          // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;
-  uint64_t unasked_ = 0;  // connections that may be accepted before the others are asked again
   bool stopped_ = false;
   bool told_empty_ = false;
 };

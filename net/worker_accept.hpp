@@ -47,21 +47,14 @@ void Worker<B, P>::pause_accepting(Listener& listener, int code) {
 }
 
 template <class B, class P>
-bool Worker<B, P>::over_limit() noexcept {
-  // The limit is of all reactors together, but asking all of them costs a cache line each. Far from it, a
-  // look allows as many connections unasked as fill half of the room even if every reactor takes as many.
-  if (unasked_ > 0) {
-    --unasked_;
-    return false;
-  }
+bool Worker<B, P>::over_limit() const noexcept {
+  // The limit is of all reactors together: a cache line of each is read for a connection, none is written.
   uint64_t open = 0;
   for (uint32_t i = 0; i < control_.reactors(); ++i) {
     const ReactorCounters& counters = control_.counters(i);
     open += counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed);
   }
-  if (open >= options_.max_connections) return true;
-  unasked_ = (options_.max_connections - open) / (2 * uint64_t{control_.reactors()});
-  return false;
+  return open >= options_.max_connections;
 }
 
 template <class B, class P>
