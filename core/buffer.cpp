@@ -15,8 +15,8 @@ char* heap_take(size_t bytes) {
 
 }  // namespace
 
-void Buffer::release() noexcept {
-  if (data_ != nullptr) pool_->give(data_, capacity_);
+void Buffer::give_back() noexcept {
+  pool_->give(data_, capacity_);
   data_ = nullptr;
   size_ = 0;
   capacity_ = 0;

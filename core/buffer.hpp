@@ -54,7 +54,9 @@ class Buffer {
     size_ = static_cast<uint32_t>(size);
   }
   void clear() noexcept { size_ = 0; }
-  void release() noexcept;  ///< memory back to the pool
+  void release() noexcept {  ///< memory back to the pool
+    if (data_ != nullptr) give_back();
+  }
 
   [[nodiscard]] char* data() noexcept { return data_; }
   [[nodiscard]] const char* data() const noexcept { return data_; }
@@ -71,6 +73,7 @@ class Buffer {
 
  private:
   void grow(size_t more);
+  void give_back() noexcept;
 
   BufferPool* pool_;
   char* data_ = nullptr;

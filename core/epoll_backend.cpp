@@ -11,13 +11,17 @@ namespace {
 constexpr int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
 /// Bytes taken or -errno; signals are retried.
-ssize_t send_some(int fd, std::span<iovec> iov) noexcept {
-  msghdr message{};
-  message.msg_iov = iov.data();
-  message.msg_iovlen = iov.size();
+ssize_t send_some(int fd, std::span<const iovec> iov) noexcept {
   for (;;) {
-    ssize_t sent = iov.size() == 1 ? ::send(fd, iov[0].iov_base, iov[0].iov_len, kSendFlags)
-                                   : ::sendmsg(fd, &message, kSendFlags);
+    ssize_t sent = 0;
+    if (iov.size() == 1) {
+      sent = ::send(fd, iov[0].iov_base, iov[0].iov_len, kSendFlags);
+    } else {
+      msghdr message{};
+      message.msg_iov = const_cast<iovec*>(iov.data());  // which sendmsg(2) only reads
+      message.msg_iovlen = iov.size();
+      sent = ::sendmsg(fd, &message, kSendFlags);
+    }
     if (sent >= 0) return sent;
     if (errno != EINTR) return -errno;
   }
@@ -122,9 +126,7 @@ SendStatus EpollBackend::send(Token token, int fd, std::span<const iovec> iov) {
   const size_t total = total_bytes(iov);
   LASTCALL_CHECK(total <= INT32_MAX);
   if (total == 0) return {0, false};
-  std::array<iovec, kMaxSendSegments> copy;
-  std::copy(iov.begin(), iov.end(), copy.begin());
-  const ssize_t sent = send_some(fd, {copy.data(), iov.size()});
+  const ssize_t sent = send_some(fd, iov);
   if (sent == static_cast<ssize_t>(total)) return {static_cast<int32_t>(total), false};
   if (sent < 0 && sent != -EAGAIN) return {static_cast<int32_t>(sent), false};
 

@@ -9,9 +9,6 @@
 namespace lastcall {
 namespace {
 
-/// MSG_WAITALL: the kernel itself goes on after a short send.
-constexpr int kSendFlags = MSG_NOSIGNAL | MSG_WAITALL;
-
 /// Completions under this name concern nobody.
 constexpr uint64_t kIgnored = pack(Token{});
 

@@ -12,15 +12,6 @@ constexpr uint32_t kEmptyLineBytes = 2;
 
 }  // namespace
 
-void BodyDecoder::start(State state) noexcept {
-  state_ = state;
-  remaining_ = 0;
-  received_ = 0;
-  refusal_ = {};
-  line_.clear();
-  trailers_.clear();
-}
-
 void BodyDecoder::start_length(uint64_t length) noexcept {
   start(State::length);
   remaining_ = length;

@@ -28,6 +28,7 @@ class BodyDecoder {
   };
 
   void start_length(uint64_t length) noexcept;
+  void start_empty() noexcept { start(State::done); }  ///< complete from the start
   void start_chunked(const Limits& limits) noexcept;
   /// 413 as soon as the length or a chunk size says that the body will have more. Lasts over starts.
   void set_max_body_bytes(uint64_t limit) noexcept { max_body_bytes_ = limit; }
@@ -54,7 +55,13 @@ class BodyDecoder {
     trailers
   };
 
-  void start(State state) noexcept;
+  void start(State state) noexcept {
+    state_ = state;
+    remaining_ = received_ = 0;
+    refusal_ = {};
+    line_.clear();
+    trailers_.clear();
+  }
   Step next_length(std::string_view bytes) noexcept;
   Step next_chunked(std::string_view bytes) noexcept;
   Step take_data(std::string_view bytes, size_t at) noexcept;

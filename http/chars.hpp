@@ -75,6 +75,18 @@ constexpr char to_lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
+/// Is it `lower`, a literal in lower case, in whatever case? A comparison of whole words once the size fits.
+template <size_t kSize>
+[[nodiscard]] constexpr bool equals_lower(std::string_view text, const char (&lower)[kSize]) noexcept {
+  if (text.size() != kSize - 1) return false;
+  bool equal = true;
+  for (size_t i = 0; i < kSize - 1; ++i) {
+    const bool letter = lower[i] >= 'a' && lower[i] <= 'z';
+    equal &= (letter ? text[i] | 0x20 : text[i]) == lower[i];
+  }
+  return equal;
+}
+
 /// First byte of [at, end) that is not of the classes, or `end`.
 constexpr const char* skip(const char* at, const char* end, uint8_t classes) noexcept {
   while (at != end && is(*at, classes)) ++at;

@@ -45,9 +45,7 @@ void Exchange::reset(bool keep_memory) noexcept {
   scratch.clear();
   decoded_path.clear();
   peer.clear();
-  storage.release();
-  body.release();
-  chunk.release();
+  for (Buffer* buffer : {&storage, &body, &chunk}) buffer->release();
   response.reset(keep_memory);
   context.reset();
 }

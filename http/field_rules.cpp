@@ -2,7 +2,6 @@
 
 #include <lastcall/http/chars.hpp>
 #include <lastcall/http/field_rules.hpp>
-#include <lastcall/http/target.hpp>
 
 namespace lastcall {
 namespace {
@@ -23,9 +22,9 @@ struct Seen {
 void note_connection(std::string_view list, Seen& seen) noexcept {
   while (list.data() != nullptr) {
     const std::string_view option = chars::next_element(list);
-    if (equal_ignoring_case(option, "close")) seen.close = true;
-    if (equal_ignoring_case(option, "keep-alive")) seen.keep_alive = true;
-    if (equal_ignoring_case(option, "upgrade")) seen.upgrade_option = true;
+    if (chars::equals_lower(option, "close")) seen.close = true;
+    if (chars::equals_lower(option, "keep-alive")) seen.keep_alive = true;
+    if (chars::equals_lower(option, "upgrade")) seen.upgrade_option = true;
   }
 }
 
@@ -47,22 +46,22 @@ Refusal note_once(const std::string_view*& slot, const std::string_view& value,
 Refusal note_field(const Field& field, Seen& seen) noexcept {
   switch (field.name.size()) {
     case 4:
-      if (equal_ignoring_case(field.name, "host")) return note_once(seen.host, field.value, "repeated Host");
+      if (chars::equals_lower(field.name, "host")) return note_once(seen.host, field.value, "repeated Host");
       break;
     case 6:
-      if (equal_ignoring_case(field.name, "expect")) note_expect(field.value, seen);
+      if (chars::equals_lower(field.name, "expect")) note_expect(field.value, seen);
       break;
     case 7:
-      if (equal_ignoring_case(field.name, "upgrade")) seen.upgrade_field = true;
+      if (chars::equals_lower(field.name, "upgrade")) seen.upgrade_field = true;
       break;
     case 10:
-      if (equal_ignoring_case(field.name, "connection")) note_connection(field.value, seen);
+      if (chars::equals_lower(field.name, "connection")) note_connection(field.value, seen);
       break;
     case 14:
-      if (!equal_ignoring_case(field.name, "content-length")) break;
+      if (!chars::equals_lower(field.name, "content-length")) break;
       return note_once(seen.content_length, field.value, "repeated Content-Length");
     case 17:
-      if (!equal_ignoring_case(field.name, "transfer-encoding")) break;
+      if (!chars::equals_lower(field.name, "transfer-encoding")) break;
       return note_once(seen.transfer_encoding, field.value, "repeated Transfer-Encoding");
     default: break;
   }
@@ -71,13 +70,13 @@ Refusal note_field(const Field& field, Seen& seen) noexcept {
 
 // RFC 9112 3.2 and 3.2.2: the authority of the target wins, but Host must be valid all the same; it may be
 // empty where the target has no authority.
-Refusal judge_host(const Seen& seen, RequestHead& head) noexcept {
+Refusal judge_host(const Seen& seen, RequestHead& head, HostCheck& host_check) noexcept {
   if (seen.host == nullptr) {
     return head.version_minor == 0 ? Refusal() : Refusal{400, "missing Host"};
   }
   const bool in_target =
       head.form == RequestHead::Form::absolute || head.form == RequestHead::Form::authority;
-  if (seen.host->empty() ? in_target : !valid_authority(*seen.host, PortRule::optional)) {
+  if (seen.host->empty() ? in_target : !host_check.valid(*seen.host)) {
     return {400, "malformed Host"};
   }
   if (!in_target) head.host = *seen.host;
@@ -123,12 +122,12 @@ Refusal judge_content_length(std::string_view digits, RequestHead& head) noexcep
 
 }  // namespace
 
-Refusal judge_fields(RequestHead& head) noexcept {
+Refusal judge_fields(RequestHead& head, HostCheck& host_check) noexcept {
   Seen seen;
   for (const Field& field : head.fields) {
     if (const Refusal refusal = note_field(field, seen)) return refusal;
   }
-  if (const Refusal refusal = judge_host(seen, head)) return refusal;
+  if (const Refusal refusal = judge_host(seen, head, host_check)) return refusal;
   if (seen.transfer_encoding != nullptr) {
     if (seen.content_length != nullptr) return {400, "Content-Length with Transfer-Encoding"};
     if (const Refusal refusal = judge_transfer_encoding(*seen.transfer_encoding, head)) return refusal;

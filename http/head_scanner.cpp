@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kMaxMethodBytes = 11;               // UNSUBSCRIBE
 constexpr std::string_view kVersion = "HTTP/d.d\r\n";  // d: any digit
+constexpr std::string_view kUsualVersion = " HTTP/1.1\r\n";
 
 HeadScanner::Result refused(Refusal refusal) noexcept {
   return {HeadScanner::Result::Outcome::refused, 0, refusal};
@@ -19,9 +20,38 @@ bool fits_version(char c, uint32_t position) noexcept {
   return kVersion[position] == 'd' ? chars::is(c, chars::kDigit) : c == kVersion[position];
 }
 
+/// The usual case in one straight pass: a flawless HTTP/1.1 head that is whole and within the limits. Its length, or 0
+/// for anything else: refusals are the resumable scanner's alone.
+uint32_t whole_head(std::string_view bytes, const Limits& limits) noexcept {
+  const char* const begin = bytes.data();
+  const char* const end = begin + std::min<size_t>(bytes.size(), limits.max_header_bytes);
+  const char* at = chars::skip(begin, end, chars::kToken);
+  if (at == end || *at != ' ' || !parse_method({begin, static_cast<size_t>(at - begin)})) return 0;
+  const char* const target = ++at;
+  at = chars::skip(at, end, chars::kTarget);
+  if (at == target || static_cast<size_t>(at - target) > limits.max_target_bytes) return 0;
+  if (static_cast<size_t>(end - at) < kUsualVersion.size()) return 0;
+  if (std::memcmp(at, kUsualVersion.data(), kUsualVersion.size()) != 0) return 0;
+  at += kUsualVersion.size();
+  for (uint32_t fields = 0; end - at >= 2; ++fields) {
+    if (*at == '\r') return at[1] == '\n' ? static_cast<uint32_t>(at + 2 - begin) : 0;
+    if (fields == limits.max_fields) return 0;
+    const char* const name = at;
+    at = chars::skip(at, end, chars::kToken);
+    if (at == name || at == end || *at != ':') return 0;
+    at = chars::skip_value(at + 1, end);
+    if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return 0;
+    at += 2;
+  }
+  return 0;
+}
+
 }  // namespace
 
 HeadScanner::Result HeadScanner::scan(std::string_view bytes, const Limits& limits) noexcept {
+  if (state_ == State::leading && offset_ == 0) {
+    if (const uint32_t length = whole_head(bytes, limits)) return {Result::Outcome::complete, length, {}};
+  }
   if (state_ != State::fields) {
     const size_t seen = std::min<size_t>(bytes.size(), limits.max_header_bytes);
     const Refusal refusal = scan_request_line(bytes.data(), bytes.data() + seen, limits);
@@ -103,12 +133,6 @@ Refusal HeadScanner::scan_target(const char* begin, const char* end, uint32_t ma
 // RFC 9110 2.5: a higher minor version is served as the highest that is known.
 Refusal HeadScanner::scan_version(const char* begin, const char* end) noexcept {
   const char* const word = begin + word_start_;
-  if (end - word >= static_cast<ptrdiff_t>(kVersion.size()) &&
-      std::memcmp(word, "HTTP/1.1\r\n", kVersion.size()) == 0) {
-    offset_ = word_start_ + static_cast<uint32_t>(kVersion.size());
-    state_ = State::fields;
-    return {};
-  }
   for (const char* at = begin + offset_; at != end; ++at) {
     const auto position = static_cast<uint32_t>(at - word);
     if (!fits_version(*at, position)) return {400, "malformed HTTP version"};

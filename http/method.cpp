@@ -1,4 +1,5 @@
 #include <array>
+#include <cstring>
 
 #include <lastcall/http/method.hpp>
 
@@ -12,11 +13,18 @@ constexpr std::array<std::string_view, kMethodCount> kNames = {
     "NOTIFY",    "PROPFIND", "PROPPATCH",  "PURGE",      "REBIND",     "REPORT",  "SEARCH",
     "SUBSCRIBE", "UNBIND",   "UNLINK",     "UNLOCK",     "UNSUBSCRIBE"};
 
+/// Of the name's size already; with the constant size a comparison or two.
+template <Method kMethod>
+bool is(std::string_view token) noexcept {
+  constexpr std::string_view kName = kNames[static_cast<size_t>(kMethod)];
+  return std::memcmp(token.data(), kName.data(), kName.size()) == 0;
+}
+
 /// The one of kMethods whose name is `token`; each comparison is against a constant.
 template <Method... kMethods>
 std::optional<Method> one_of(std::string_view token) noexcept {
   std::optional<Method> found;
-  (void)((token == kNames[static_cast<size_t>(kMethods)] && (found = kMethods, true)) || ...);
+  (void)((is<kMethods>(token) && (found = kMethods, true)) || ...);
   return found;
 }
 

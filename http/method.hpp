@@ -45,6 +45,12 @@ enum class Method : uint8_t {
 };
 inline constexpr uint32_t kMethodCount = static_cast<uint32_t>(Method::unsubscribe) + 1;
 
+/// For sets of methods.
+[[nodiscard]] constexpr uint64_t bit(Method method) noexcept {
+  static_assert(kMethodCount <= 64);
+  return uint64_t{1} << static_cast<uint32_t>(method);
+}
+
 /// As on the wire: "GET", "M-SEARCH". Static storage.
 [[nodiscard]] std::string_view to_string(Method method) noexcept;
 /// Case-sensitive, as RFC 9110 9.1 has it; nullopt for a method lastcall does not know.

@@ -39,10 +39,14 @@ void RequestHead::rebase(const char* from, size_t length, const char* to) noexce
 }
 
 void RequestHead::clear() noexcept {
-  std::vector<Field> kept = std::move(fields);
-  kept.clear();
-  *this = RequestHead();
-  fields = std::move(kept);
+  fields.clear();
+  method = Method::get;
+  version_minor = 1;
+  form = Form::origin;
+  target = path = query = host = {};
+  chunked = has_length = expect_continue = upgrade = false;
+  content_length = 0;
+  keep_alive = true;
 }
 
 }  // namespace lastcall

@@ -110,7 +110,7 @@ Refusal RequestParser::parse(std::string_view bytes, const Limits& limits, Reque
   head.version_minor = llhttp_get_http_minor(&parser) == 0 ? 0 : 1;
   for (Field& field : head.fields) field.value = chars::trim(field.value);
   if (const Refusal refusal = judge_target(head)) return refusal;
-  return judge_fields(head);
+  return judge_fields(head, host_check_);
 }
 
 }  // namespace lastcall

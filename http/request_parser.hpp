@@ -6,6 +6,7 @@
 #include <lastcall/http/limits.hpp>
 #include <lastcall/http/request_head.hpp>
 #include <lastcall/http/status.hpp>
+#include <lastcall/http/target.hpp>
 
 namespace lastcall {
 
@@ -26,6 +27,7 @@ class RequestParser {
  private:
   struct Llhttp;  // llhttp.h stays out of this header
   std::unique_ptr<Llhttp> llhttp_;
+  HostCheck host_check_;
 };
 
 }  // namespace lastcall

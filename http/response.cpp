@@ -57,15 +57,8 @@ void Response::add_field(std::string_view name, std::string_view value) {
 
 void Response::body(std::string_view bytes, std::string_view content_type) {
   if (!is_field_value(content_type)) throw std::invalid_argument("control character in a content type");
-  set_body(bytes, content_type);
-}
-
-void Response::set_body(std::string_view bytes, std::string_view valid_content_type) {
-  body_.clear();
-  body_.append(bytes);
-  if (valid_content_type.empty() || has_type_) return;
-  add_field("Content-Type", valid_content_type);
-  has_type_ = true;
+  type_text_ = content_type;
+  set_body(bytes, type_text_);
 }
 
 Response& Response::close_connection() noexcept {
@@ -84,6 +77,7 @@ void Response::reset(bool keep_memory) noexcept {
   body_.clear();
   if (!keep_memory || fields_.capacity() > kMaxKeptBytes) fields_.release();
   if (!keep_memory || body_.capacity() > kMaxKeptBytes) body_.release();
+  type_ = {};
   length_ = written_ = 0;
   status_ = 200;
   has_length_ = has_type_ = has_date_ = has_server_ = close_ = head_sent_ = chunked_ = gone_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <lastcall/core/buffer.hpp>
@@ -51,7 +52,8 @@ class Response {
   /// another control character (header injection), and for the fields that are the server's: Content-Length,
   /// Transfer-Encoding, Connection. `Date` and `Server` replace the server's own.
   Response& header(std::string_view name, std::string_view value);
-  /// Replaces the body; `content_type` may be empty. The bytes are copied.
+  /// Replaces the body and its type, which may be empty; a Content-Type given to header() goes before any of these. Both
+  /// are copied. Throws std::invalid_argument for a control character in the type.
   void body(std::string_view bytes, std::string_view content_type);
   void text(std::string_view bytes) { set_body(bytes, "text/plain"); }
   void html(std::string_view bytes) { set_body(bytes, "text/html; charset=utf-8"); }
@@ -73,13 +75,19 @@ class Response {
   friend class Session;
   friend class WriteBody;
   friend struct Exchange;
-  void set_body(std::string_view bytes, std::string_view valid_content_type);
+  void set_body(std::string_view bytes, std::string_view lasting_type) {
+    body_.clear();
+    body_.append(bytes);
+    type_ = lasting_type;
+  }
   void add_field(std::string_view name, std::string_view value);
   void reset(bool keep_memory) noexcept;
 
   Exchange& exchange_;
   Buffer fields_;  // "Name: value\r\n" lines
   Buffer body_;
+  std::string type_text_;  // what type_ points into, when it is not a literal
+  std::string_view type_;  // Content-Type, unless `fields_` has one
   uint64_t length_ = 0;   // announced
   uint64_t written_ = 0;  // by write()
   uint16_t status_ = 200;

@@ -19,12 +19,13 @@ char* put(char* out, std::string_view text) noexcept {
   return out + text.size();
 }
 
-constexpr std::string_view kVersion = "HTTP/1.1 ";
+constexpr std::string_view kStatusLineStart = "HTTP/1.1 ";
 constexpr std::string_view kChunked = "Transfer-Encoding: chunked\r\n";
+constexpr std::string_view kType = "Content-Type: ";
 constexpr std::string_view kLength = "Content-Length: ";
 constexpr std::string_view kClose = "Connection: close\r\n";
 constexpr std::string_view kKeepAlive = "Connection: keep-alive\r\n";
-constexpr size_t kMaxFixedBytes = 160;  // status line with the longest phrase, length, connection, empty line
+constexpr size_t kMaxFixedBytes = 192;  // status line with the longest phrase, type, length, connection, empty line
 
 }  // namespace
 
@@ -67,12 +68,12 @@ void ResponseHeadWriter::refresh(Duration wall) {
 
 void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {
   char* const begin =
-      out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.fields.size());
+      out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.content_type.size() + head.fields.size());
   char* at = begin;
   if (head.status == 200 && !head.omit_date && !head.omit_server) {
     at = put(at, ok_prefix_);
   } else {
-    at = put(at, kVersion);
+    at = put(at, kStatusLineStart);
     at = write_decimal(head.status, at);
     *at++ = ' ';
     at = put(at, reason_phrase(head.status));
@@ -81,6 +82,11 @@ void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {
     if (!head.omit_date) at = put(at, date_line_);
   }
   if (!head.fields.empty()) at = put(at, head.fields);
+  if (!head.content_type.empty()) {
+    at = put(at, kType);
+    at = put(at, head.content_type);
+    at = put(at, "\r\n");
+  }
   if (head.framing == ResponseHead::Framing::length) {
     at = put(at, kLength);
     at = write_decimal(head.length, at);

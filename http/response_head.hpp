@@ -25,7 +25,8 @@ struct ResponseHead {
   bool omit_date = false;    ///< `fields` has one
   bool omit_server = false;  ///< `fields` has one
   uint64_t length = 0;
-  std::string_view fields;  ///< complete lines, each with CRLF
+  std::string_view content_type{};  ///< empty: none, or `fields` has one
+  std::string_view fields{};        ///< complete lines, each with CRLF
 };
 
 /// Writes response heads; the lines that are alike for a second are put together once a second. One a

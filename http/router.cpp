@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,12 +12,7 @@
 namespace lastcall {
 namespace {
 
-static_assert(kMethodCount <= 64, "methods are bits of an uint64_t");
 constexpr uint64_t kEveryMethod = (uint64_t{1} << kMethodCount) - 1;
-
-constexpr uint64_t bit(Method method) {
-  return uint64_t{1} << static_cast<uint32_t>(method);
-}
 
 struct Segment {
   enum class Kind : uint8_t { literal, param, wildcard };
@@ -128,6 +124,65 @@ struct Router::Node {
   }
 };
 
+/// The patterns without parameters in a hash table (open addressing, at most half full). Such a pattern is what the tree
+/// finds first, if the path is spelled as it is, so most matches end here.
+class Router::ExactPaths {
+ public:
+  void add(std::string_view path, const Endpoint* endpoint) {
+    if (path.find('%') != std::string_view::npos || find(path) != nullptr) return;
+    if (entries_.size() < (used_ + 1) * 2) grow();
+    place({std::string(path), endpoint});
+    ++used_;
+  }
+
+  [[nodiscard]] const Endpoint* find(std::string_view path) const noexcept {
+    if (entries_.empty()) return nullptr;
+    for (size_t i = hash(path) & mask(); entries_[i].endpoint != nullptr; i = (i + 1) & mask()) {
+      const std::string& entry = entries_[i].path;
+      if (entry.size() == path.size() && std::memcmp(entry.data(), path.data(), path.size()) == 0) {
+        return entries_[i].endpoint;
+      }
+    }
+    return nullptr;
+  }
+
+ private:
+  struct Entry {
+    std::string path;
+    const Endpoint* endpoint = nullptr;
+  };
+
+  static uint64_t hash(std::string_view text) noexcept {
+    constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
+    uint64_t hash = text.size();
+    for (; text.size() >= sizeof hash; text.remove_prefix(sizeof hash)) {
+      uint64_t word = 0;
+      std::memcpy(&word, text.data(), sizeof word);
+      hash = (hash ^ word) * kFactor;
+    }
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * kFactor;
+    return hash ^ (hash >> 32);
+  }
+
+  [[nodiscard]] size_t mask() const noexcept { return entries_.size() - 1; }
+
+  void place(Entry entry) {
+    size_t i = hash(entry.path) & mask();
+    while (entries_[i].endpoint != nullptr) i = (i + 1) & mask();
+    entries_[i] = std::move(entry);
+  }
+
+  void grow() {
+    std::vector<Entry> old = std::exchange(entries_, std::vector<Entry>(std::max<size_t>(entries_.size() * 2, 16)));
+    for (Entry& entry : old) {
+      if (entry.endpoint != nullptr) place(std::move(entry));
+    }
+  }
+
+  std::vector<Entry> entries_;
+  size_t used_ = 0;
+};
+
 /// One match() on its way through the tree. Recursion is as deep as the longest pattern, not as the path.
 class Router::Walk {
  public:
@@ -152,17 +207,7 @@ class Router::Walk {
     return true;
   }
 
-  [[nodiscard]] Match result() const {
-    if (match_.outcome == Outcome::found || allowed_ == 0) return match_;
-    Match match{.outcome = Outcome::method_not_allowed, .allowed = allowed_};
-    if (method_ == Method::options) {
-      match.outcome = Outcome::found;
-      match.automatic_options = true;
-    }
-    return match;
-  }
-
- private:
+  /// Is the method served here? Notes what is.
   bool accept(const Endpoint& endpoint) {
     if (endpoint.empty()) return false;
     allowed_ |= endpoint.allowed();
@@ -179,6 +224,17 @@ class Router::Walk {
     return true;
   }
 
+  [[nodiscard]] Match result() const {
+    if (match_.outcome == Outcome::found || allowed_ == 0) return match_;
+    Match match{.outcome = Outcome::method_not_allowed, .allowed = allowed_};
+    if (method_ == Method::options) {
+      match.outcome = Outcome::found;
+      match.automatic_options = true;
+    }
+    return match;
+  }
+
+ private:
   void push(std::string_view name, std::string_view value) { params_.params[params_.size++] = {name, value}; }
 
   std::string_view decode(std::string_view text) {
@@ -196,7 +252,7 @@ class Router::Walk {
   Match match_;
 };
 
-Router::Router() : root_(std::make_unique<Node>()) {}
+Router::Router() : root_(std::make_unique<Node>()), exact_(std::make_unique<ExactPaths>()) {}
 Router::Router(Router&&) noexcept = default;
 Router& Router::operator=(Router&&) noexcept = default;
 Router::~Router() = default;
@@ -241,16 +297,20 @@ Result<void> Router::insert(std::string_view pattern, std::optional<Method> meth
     }
     endpoint = &node->endpoint;
   }
+  const bool exact = std::ranges::all_of(
+      *segments, [](const Segment& segment) { return segment.kind == Segment::Kind::literal; });
 
   if (!method) {
     if (endpoint->any) return bad_pattern(pattern, "already has a route for any method");
     endpoint->any = route;
+    if (exact) exact_->add(pattern, endpoint);
     return {};
   }
   if (endpoint->own(*method))
     return bad_pattern(pattern, "already has a route for " + std::string(to_string(*method)));
   endpoint->methods |= bit(*method);
   endpoint->routes[static_cast<uint32_t>(*method)] = route;
+  if (exact) exact_->add(pattern, endpoint);
   return {};
 }
 
@@ -258,10 +318,12 @@ Router::Match Router::match(Method method, std::string_view path, RouteParams& p
                             std::string& scratch) const noexcept {
   params.size = 0;
   if (!path.starts_with('/')) return {};
+  Walk walk(method, path, params, scratch);
+  const Endpoint* exact = exact_->find(path);
+  if (exact != nullptr && walk.accept(*exact)) return walk.result();
   // Before any view points into it.
   if (scratch.capacity() - scratch.size() < path.size() && path.find('%') != std::string_view::npos)
     scratch.reserve(scratch.size() + path.size());
-  Walk walk(method, path, params, scratch);
   walk.visit(*root_, 1);
   return walk.result();
 }

@@ -73,10 +73,12 @@ class Router {
   struct Node;
   struct Endpoint;
   class Walk;
+  class ExactPaths;
 
   Result<void> insert(std::string_view pattern, std::optional<Method> method, uint32_t route);
 
   std::unique_ptr<Node> root_;
+  std::unique_ptr<ExactPaths> exact_;
 };
 
 /// "GET, HEAD, OPTIONS" for the Allow field, in the order of the enum.

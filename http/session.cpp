@@ -7,15 +7,10 @@
 namespace lastcall {
 namespace {
 
-constexpr size_t kMaxPreparedBytes =
-    64 * 1024;  // answers waiting to be sent, before pipelined requests have to wait
 constexpr size_t kMaxStashBytes = 64 * 1024;  // input waiting for its turn, before reading pauses
 constexpr size_t kMaxBodyWindow = 64 * 1024;  // body a coroutine handler has not read, before reading pauses
 constexpr Duration kDrainHeaderTimeout = 5s;  // for a head that is incomplete when the stop begins
 
-constexpr uint64_t bit(Method method) noexcept {
-  return uint64_t{1} << static_cast<unsigned>(method);
-}
 // What OPTIONS * answers: the methods of RFC 9110 and PATCH, that some resource may have.
 constexpr uint64_t kServerMethods = bit(Method::get) | bit(Method::head) | bit(Method::post) |
                                     bit(Method::put) | bit(Method::delete_) | bit(Method::options) |
@@ -137,7 +132,7 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   RequestHead& head = exchange.head;
   if (exchange.scratch.capacity() < head.path.size()) exchange.scratch.reserve(head.path.size());
   Router::Match match;
-  if (head.path == "*") {  // also of an absolute target without a path (RFC 9112 3.2.4)
+  if (head.path.starts_with('*')) {  // also of an absolute target without a path (RFC 9112 3.2.4)
     match = {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true};
   } else {
     match = environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
@@ -153,9 +148,10 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   }
   if (head.chunked) {
     exchange.decoder.start_chunked(environment_.options.limits);
-  } else {
+  } else if (head.content_length != 0) {
     exchange.decoder.start_length(head.content_length);
-    if (head.content_length == 0) static_cast<void>(exchange.decoder.next({}));
+  } else {
+    exchange.decoder.start_empty();
   }
   continue_owed_ = head.expect_continue && !exchange.decoder.complete();
   if (!found) {

@@ -53,6 +53,9 @@ class Session {
     closing,     ///< no more input is looked at
   };
 
+  // Answers waiting to be sent, before pipelined requests and a handler that writes have to wait.
+  static constexpr size_t kMaxPreparedBytes = 64 * 1024;
+
   // session.cpp: input
   [[nodiscard]] size_t consume(std::string_view bytes);
   [[nodiscard]] bool step(std::string_view bytes, size_t& used);

@@ -10,7 +10,6 @@ namespace lastcall {
 namespace {
 
 constexpr uint64_t kMaxDiscardBytes = 256 * 1024;  // of an unread body, to keep a connection alive
-constexpr size_t kMaxPreparedBytes = 64 * 1024;    // a writer waits while this much is waiting to be sent
 
 bool may_have_body(Method method, uint16_t status) noexcept {
   return method != Method::head && status != 204 && status != 304;
@@ -75,6 +74,7 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
                                   .omit_date = response.has_date_,
                                   .omit_server = response.has_server_,
                                   .length = length,
+                                  .content_type = response.has_type_ ? std::string_view() : response.type_,
                                   .fields = response.fields_.view()},
                                  link_.output());
   response.head_sent_ = true;
@@ -188,14 +188,13 @@ void Session::refuse(Refusal refusal, CloseReason reason) {
 }
 
 void Session::write_refusal(uint16_t status, std::string_view text, std::string_view fields) {
-  std::string lines(fields);
-  lines.append("Content-Type: text/plain\r\n");
   environment_.head_writer.set_time(loop().wall);
   environment_.head_writer.write({.status = status,
                                   .framing = ResponseHead::Framing::length,
                                   .persistence = ResponseHead::Persistence::close,
                                   .length = text.size(),
-                                  .fields = lines},
+                                  .content_type = "text/plain",
+                                  .fields = fields},
                                  link_.output());
   bool head_only = exchange_ != nullptr && exchange_->head.method == Method::head;
   if (!head_only) link_.output().append(text);

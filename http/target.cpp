@@ -107,6 +107,15 @@ bool valid_authority(std::string_view text, PortRule port) noexcept {
   return port == PortRule::optional || host + 1 < text.size();
 }
 
+bool HostCheck::judge(std::string_view host) noexcept {
+  if (!valid_authority(host, PortRule::optional)) return false;
+  if (host.size() <= sizeof last_) {
+    size_ = host.size();
+    std::memcpy(last_, host.data(), size_);
+  }
+  return true;
+}
+
 Refusal judge_target(RequestHead& head) noexcept {
   if (head.method == Method::connect) {
     head.form = RequestHead::Form::authority;

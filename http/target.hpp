@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include <lastcall/http/request_head.hpp>
@@ -14,6 +16,21 @@ enum class PortRule : uint8_t { optional, required };
 /// most 65535. No empty host, no userinfo, and no comma although RFC 3986 has it: it is how two merged Host
 /// fields look.
 [[nodiscard]] bool valid_authority(std::string_view text, PortRule port) noexcept;
+
+/// valid_authority() for one Host after the other: the last valid one is remembered, since clients ask a server for few
+/// hosts. Belongs to one thread.
+class HostCheck {
+ public:
+  [[nodiscard]] bool valid(std::string_view host) noexcept {
+    return (host.size() == size_ && std::memcmp(host.data(), last_, size_) == 0) || judge(host);
+  }
+
+ private:
+  bool judge(std::string_view host) noexcept;
+
+  size_t size_ = SIZE_MAX;  // none yet
+  char last_[64];
+};
 
 /// Judges `head.target` for `head.method` (RFC 9112 3.2) and fills form, path, query and, where the target
 /// has an authority, host. An absolute target without path gets "/", or "*" for OPTIONS (RFC 9112 3.2.4), in

@@ -71,6 +71,27 @@ TEST(RequestParser, NothingSticksFromTheLastHead) {
   EXPECT_EQ(head.fields.size(), 1u);
 }
 
+TEST(RequestParser, AValidHostVouchesForNoOther) {
+  RequestParser parser;
+  RequestHead head;
+  const auto verdict = [&](const std::string& host) {
+    const std::string text = "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
+    return int{parser.parse(text, Limits(), head).status};
+  };
+  const std::string at_most(64, 'a');  // what is remembered
+  const std::string longer(65, 'a');
+  for (const std::string& host : {std::string("a.example:80"), at_most, longer}) {
+    const std::string kept = host.substr(0, 64);
+    for (int again = 0; again < 2; ++again) {
+      EXPECT_EQ(verdict(host), 0) << host;
+      EXPECT_EQ(head.host, host);
+      EXPECT_EQ(verdict(host.substr(0, host.size() - 1) + "@"), 400) << host;
+      EXPECT_EQ(verdict("@" + host.substr(1)), 400) << host;
+      EXPECT_EQ(verdict(kept + "@"), 400) << host;
+    }
+  }
+}
+
 TEST(RequestParser, EveryMethodGetsThrough) {
   for (uint32_t i = 0; i < kMethodCount; ++i) {
     const auto method = static_cast<Method>(i);

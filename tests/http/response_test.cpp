@@ -113,6 +113,28 @@ TEST_F(ResponseTest, OneContentType) {
   }));
   EXPECT_EQ(got.count("Content-Type"), 1u);
   EXPECT_EQ(got.body, "y");
+  got = parse_answer(answer([](Response& r) {
+    r.text("x");
+    r.header("Content-Type", "a/b");
+  }));
+  EXPECT_EQ(got.count("Content-Type"), 1u);
+  EXPECT_EQ(got.field("Content-Type"), "a/b");
+}
+
+TEST_F(ResponseTest, TheTypeIsThatOfTheLastBodyAndIsCopied) {
+  Answer got = parse_answer(answer([](Response& r) {
+    r.text("x");
+    std::string type = "application/vnd.of-a-long-name+json";
+    r.body("{}", type);
+    type.assign(type.size(), '#');
+  }));
+  EXPECT_EQ(got.count("Content-Type"), 1u);
+  EXPECT_EQ(got.field("Content-Type"), "application/vnd.of-a-long-name+json");
+  got = parse_answer(answer([](Response& r) {
+    r.text("x");
+    r.body("y", "");
+  }));
+  EXPECT_EQ(got.count("Content-Type"), 0u);
 }
 
 TEST_F(ResponseTest, NoContentHasNoBodyAndNoLength) {

@@ -13,7 +13,7 @@ using Outcome = Router::Outcome;
 
 uint64_t bits(std::initializer_list<Method> methods) {
   uint64_t all = 0;
-  for (Method method : methods) all |= uint64_t{1} << static_cast<uint32_t>(method);
+  for (Method method : methods) all |= bit(method);
   return all;
 }
 
@@ -50,6 +50,38 @@ struct RouterTest : testing::Test {
     return text;
   }
 };
+
+TEST_F(RouterTest, APathMeansTheSameHoweverItIsSpelled) {
+  add("/a", 1);
+  add("/a", 2, Method::post);
+  add("/a/b", 3, Method::put);
+  add("/a/{x}", 4);
+  add("/{y}/b", 5, Method::patch);
+  add_any("/c", 6);
+  add("/c", 7, Method::delete_);
+  add("/{rest...}", 8, Method::trace);
+  add("/long/enough/for/words", 9);
+  for (int i = 0; i < 100; ++i) add("/many/" + std::to_string(i), static_cast<uint32_t>(100 + i));
+  std::vector<std::string> paths = {"/a", "/a/b", "/a/c", "/c", "/c/", "/", "/b", "/long/enough/for/words",
+                                    "/long/enough/for/word"};
+  for (int i = 0; i < 101; ++i) paths.push_back("/many/" + std::to_string(i));
+  for (const std::string& path : paths) {
+    std::string encoded;  // goes by the tree
+    for (const char c : path) encoded += c == 'a' ? "%61" : c == 'c' ? "%63" : c == 'm' ? "%6d" : c == 'w' ? "%77" : std::string(1, c);
+    for (uint32_t i = 0; i < kMethodCount; ++i) {
+      const auto method = static_cast<Method>(i);
+      const Router::Match plain = match(path, method);
+      const std::string found = get(path, method);
+      const Router::Match other = match(encoded, method);
+      EXPECT_EQ(found, get(encoded, method)) << to_string(method) << " " << path;
+      EXPECT_EQ(plain.allowed, other.allowed) << to_string(method) << " " << path;
+      EXPECT_EQ(plain.automatic_head, other.automatic_head) << to_string(method) << " " << path;
+      EXPECT_EQ(plain.automatic_options, other.automatic_options) << to_string(method) << " " << path;
+    }
+  }
+  EXPECT_EQ(get("/many/99"), "199");
+  EXPECT_EQ(get("/long/enough/for/words"), "9");
+}
 
 TEST_F(RouterTest, LiteralsMatchWhole) {
   add("/", 1);
