@@ -74,8 +74,9 @@ TEST(RequestParser, NothingSticksFromTheLastHead) {
 TEST(RequestParser, AValidHostVouchesForNoOther) {
   RequestParser parser;
   RequestHead head;
+  std::string text;  // what the head's views point into
   const auto verdict = [&](const std::string& host) {
-    const std::string text = "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
+    text = "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
     return int{parser.parse(text, Limits(), head).status};
   };
   const std::string at_most(64, 'a');  // what is remembered
