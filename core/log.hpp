@@ -40,6 +40,18 @@ void log_configure(LogFormat format, LogLevel level);
 void log_event(LogLevel level, std::string_view name, std::initializer_list<LogField> fields = {}) noexcept;
 
 [[nodiscard]] bool log_enabled(LogLevel level) noexcept;
+[[nodiscard]] LogFormat log_format() noexcept;
+
+/// With false, a line waits at most 20 ms for a full pipe, a halted terminal or another thread that is stuck
+/// in one; then it is dropped, and the next that gets through is preceded by `log_lines_dropped count=N`. For
+/// servers, which must serve and stop whoever reads their log. True at the start.
+void log_may_wait(bool wait) noexcept;
+
+/// Keeps `text`, whole lines, below the log on a terminal: before each line the bytes `erase` are written,
+/// after it `text` again, in one piece. Replaces the text that was kept. Returns false, with nothing changed,
+/// when standard error takes nothing now or another thread is writing. With an empty `erase`, `text` stays on
+/// the screen and is forgotten; only then it is worth waiting 20 ms for.
+bool log_footer(std::string text, std::string erase) noexcept;
 
 /// Parses "debug|info|warning|error|off" and "text|json".
 [[nodiscard]] Result<LogLevel> parse_log_level(std::string_view text);

@@ -131,6 +131,13 @@ void set_thread_name(std::string_view name) noexcept {
   ::pthread_setname_np(::pthread_self(), text);
 }
 
+std::vector<uint32_t> pinned_cpus(uint32_t threads) {
+  auto cpus = allowed_cpus();
+  if (cpus.size() < threads) return {};
+  cpus.resize(threads);
+  return cpus;
+}
+
 Result<void> pin_thread(uint32_t cpu_index) {
   auto cpus = allowed_cpus();
   if (cpu_index >= cpus.size())

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <lastcall/core/error.hpp>
 
@@ -19,6 +20,9 @@ void set_thread_name(std::string_view name) noexcept;
 /// Binds the calling thread to the i-th CPU (from 0) of its affinity mask. Threads it makes afterwards
 /// inherit that.
 [[nodiscard]] Result<void> pin_thread(uint32_t cpu_index);
+
+/// The CPUs that pin_thread(0) to pin_thread(threads - 1) bind to; empty when there are not so many.
+[[nodiscard]] std::vector<uint32_t> pinned_cpus(uint32_t threads);
 
 // The parts of usable_cpus() that read text; nullopt means no limit.
 

@@ -63,7 +63,8 @@ class UringBackend {
   void wait(Instant until, Sink&& sink);
 
  private:
-  static constexpr int kSendFlags = MSG_NOSIGNAL | MSG_WAITALL;  // the kernel itself goes on after a short send
+  static constexpr int kSendFlags =
+      MSG_NOSIGNAL | MSG_WAITALL;  // the kernel itself goes on after a short send
 
   /// Where a subscription is. All but `armed` and `cancelling` mean that the kernel does not have it.
   enum class State : uint8_t {

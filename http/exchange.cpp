@@ -83,6 +83,17 @@ void SessionEnvironment::release(Exchange& exchange) noexcept {
   free_.push_back(&exchange);
 }
 
+bool SessionEnvironment::sends_away() noexcept {
+  if (loop.announce_began == kNever) return false;
+  const Duration whole = loop.announce_ends - loop.announce_began;
+  const Duration passed = loop.now - loop.announce_began;
+  if (whole <= 0s || passed >= whole) return true;
+  sent_away_ += static_cast<double>(passed.count()) / static_cast<double>(whole.count());
+  if (sent_away_ < 1) return false;
+  sent_away_ -= 1;
+  return true;
+}
+
 void SessionEnvironment::abandon(Exchange& exchange) {
   exchange.session = nullptr;
   exchange.reader = nullptr;

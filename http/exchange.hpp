@@ -67,6 +67,9 @@ struct SessionEnvironment {
 
   [[nodiscard]] Exchange& acquire();
   void release(Exchange& exchange) noexcept;
+  /// Whether the next answer says Connection: close, so that clients move on little by little while the stop
+  /// is announced. Of n answers at one moment the share of the time that has passed.
+  [[nodiscard]] bool sends_away() noexcept;
   /// The connection is gone: tells the handler, and keeps the exchange until it has ended.
   void abandon(Exchange& exchange);
 
@@ -81,6 +84,7 @@ struct SessionEnvironment {
  private:
   std::vector<std::unique_ptr<Exchange>> exchanges_;  // all there are
   std::vector<Exchange*> free_;
+  double sent_away_ = 0;  // how much of the next answer's turn has added up
 };
 
 }  // namespace lastcall

@@ -20,8 +20,8 @@ bool fits_version(char c, uint32_t position) noexcept {
   return kVersion[position] == 'd' ? chars::is(c, chars::kDigit) : c == kVersion[position];
 }
 
-/// The usual case in one straight pass: a flawless HTTP/1.1 head that is whole and within the limits. Its length, or 0
-/// for anything else: refusals are the resumable scanner's alone.
+/// The usual case in one straight pass: a flawless HTTP/1.1 head that is whole and within the limits. Its
+/// length, or 0 for anything else: refusals are the resumable scanner's alone.
 uint32_t whole_head(std::string_view bytes, const Limits& limits) noexcept {
   const char* const begin = bytes.data();
   const char* const end = begin + std::min<size_t>(bytes.size(), limits.max_header_bytes);

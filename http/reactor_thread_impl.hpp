@@ -28,6 +28,7 @@ void run_reactor(ReactorSetup& setup) {
                         setup.server_name);
     worker->serve(*environment);
     for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
+    for (Fd& stray : setup.strays) worker->adopt(std::move(stray));
   } catch (const std::system_error& error) {
     setup.started.set_value(
         system_error("start reactor: " + std::string(error.what()), error.code().value()));

@@ -52,8 +52,8 @@ class Response {
   /// another control character (header injection), and for the fields that are the server's: Content-Length,
   /// Transfer-Encoding, Connection. `Date` and `Server` replace the server's own.
   Response& header(std::string_view name, std::string_view value);
-  /// Replaces the body and its type, which may be empty; a Content-Type given to header() goes before any of these. Both
-  /// are copied. Throws std::invalid_argument for a control character in the type.
+  /// Replaces the body and its type, which may be empty; a Content-Type given to header() goes before any of
+  /// these. Both are copied. Throws std::invalid_argument for a control character in the type.
   void body(std::string_view bytes, std::string_view content_type);
   void text(std::string_view bytes) { set_body(bytes, "text/plain"); }
   void html(std::string_view bytes) { set_body(bytes, "text/html; charset=utf-8"); }
@@ -88,8 +88,8 @@ class Response {
   Buffer body_;
   std::string type_text_;  // what type_ points into, when it is not a literal
   std::string_view type_;  // Content-Type, unless `fields_` has one
-  uint64_t length_ = 0;   // announced
-  uint64_t written_ = 0;  // by write()
+  uint64_t length_ = 0;    // announced
+  uint64_t written_ = 0;   // by write()
   uint16_t status_ = 200;
   bool has_length_ = false;
   bool has_type_ = false;

@@ -25,7 +25,8 @@ constexpr std::string_view kType = "Content-Type: ";
 constexpr std::string_view kLength = "Content-Length: ";
 constexpr std::string_view kClose = "Connection: close\r\n";
 constexpr std::string_view kKeepAlive = "Connection: keep-alive\r\n";
-constexpr size_t kMaxFixedBytes = 192;  // status line with the longest phrase, type, length, connection, empty line
+constexpr size_t kMaxFixedBytes =
+    192;  // status line with the longest phrase, type, length, connection, empty line
 
 }  // namespace
 
@@ -67,8 +68,8 @@ void ResponseHeadWriter::refresh(Duration wall) {
 }
 
 void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {
-  char* const begin =
-      out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() + head.content_type.size() + head.fields.size());
+  char* const begin = out.prepare(kMaxFixedBytes + server_line_.size() + date_line_.size() +
+                                  head.content_type.size() + head.fields.size());
   char* at = begin;
   if (head.status == 200 && !head.omit_date && !head.omit_server) {
     at = put(at, ok_prefix_);

@@ -124,8 +124,8 @@ struct Router::Node {
   }
 };
 
-/// The patterns without parameters in a hash table (open addressing, at most half full). Such a pattern is what the tree
-/// finds first, if the path is spelled as it is, so most matches end here.
+/// The patterns without parameters in a hash table (open addressing, at most half full). Such a pattern is
+/// what the tree finds first, if the path is spelled as it is, so most matches end here.
 class Router::ExactPaths {
  public:
   void add(std::string_view path, const Endpoint* endpoint) {
@@ -173,7 +173,8 @@ class Router::ExactPaths {
   }
 
   void grow() {
-    std::vector<Entry> old = std::exchange(entries_, std::vector<Entry>(std::max<size_t>(entries_.size() * 2, 16)));
+    std::vector<Entry> old =
+        std::exchange(entries_, std::vector<Entry>(std::max<size_t>(entries_.size() * 2, 16)));
     for (Entry& entry : old) {
       if (entry.endpoint != nullptr) place(std::move(entry));
     }

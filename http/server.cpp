@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include <lastcall/core/thread.hpp>
 #include <lastcall/http/reactor_thread.hpp>
 #include <lastcall/http/server.hpp>
+#include <lastcall/net/gate.hpp>
 #include <lastcall/net/listener.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/runner.hpp>
@@ -26,6 +28,8 @@ namespace {
 
 constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
 constexpr uint32_t kMostConnections = 1u << 24;
+
+thread_local bool on_reactor = false;  // of whichever server
 
 uint32_t connection_limit(uint32_t wanted, uint32_t reactors, size_t addresses) {
   if (wanted != 0) return std::min(wanted, kMostConnections);
@@ -75,8 +79,10 @@ struct Server::State {
 
   std::mutex mutex;  // guards what follows: stop() may come from any thread
   Runner* active = nullptr;
-  std::optional<std::pair<StopOptions, std::string>> early_stop;  // asked for before run()
+  std::vector<std::pair<StopOptions, std::string>> early_stops;  // asked for before there was a runner
   bool used = false;
+  std::optional<Result<DrainReport>> outcome;  // once run() is over, or can never begin
+  std::condition_variable ended;
 
   void keep_error(const Result<void>& added) {
     if (!added && !route_error) route_error = added.error();
@@ -84,6 +90,7 @@ struct Server::State {
   Result<std::vector<ListenerGroup>> open_listeners(uint32_t reactors) const;
   Result<int> serve();
   void publish(Runner* r);
+  void end(Result<DrainReport> how);
 };
 
 /// The reactors' threads of one run, with all they refer to.
@@ -117,15 +124,21 @@ class Reactors {
           .server_name = options.server_name,
           .pin = options.pin,
           .sockets = {},
+          .strays = {},
           .started = {},
           .teardown = teardown_});
       for (ListenerGroup& group : groups) setup.sockets.push_back(group.take(i));
     }
+    for (ListenerGroup& group : groups) {
+      for (Fd& stray : group.take_strays()) setups_.front().strays.push_back(std::move(stray));
+    }
     std::vector<std::future<Result<void>>> started;
     for (ReactorSetup& setup : setups_) started.push_back(setup.started.get_future());
     for (ReactorSetup& setup : setups_) {
-      threads_.emplace_back(
-          [&setup, uring] { uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup); });
+      threads_.emplace_back([&setup, uring] {
+        on_reactor = true;
+        uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup);
+      });
     }
     Result<void> result;
     for (auto& future : started) {
@@ -160,10 +173,12 @@ class Reactors {
 
 Result<std::vector<ListenerGroup>> Server::State::open_listeners(uint32_t reactors) const {
   std::vector<ListenerGroup> groups;
+  GateOptions gate{.tier = options.gate, .cpus = {}};
+  if (options.pin) gate.cpus = pinned_cpus(reactors);
   for (const std::string& text : options.listen) {
     Result<Address> address = parse_address(text);
     if (!address) return std::unexpected(address.error());
-    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog);
+    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog, gate);
     if (!group) return std::unexpected(group.error());
     groups.push_back(std::move(*group));
   }
@@ -173,7 +188,15 @@ Result<std::vector<ListenerGroup>> Server::State::open_listeners(uint32_t reacto
 void Server::State::publish(Runner* r) {
   std::lock_guard lock(mutex);
   active = r;
-  if (active != nullptr && early_stop) active->request_stop(early_stop->first, early_stop->second);
+  if (active == nullptr) return;
+  for (auto& [wishes, reason] : early_stops) active->request_stop(wishes, std::move(reason));
+  early_stops.clear();
+}
+
+void Server::State::end(Result<DrainReport> how) {
+  std::lock_guard lock(mutex);
+  if (!outcome) outcome = std::move(how);
+  ended.notify_all();
 }
 
 Result<int> Server::State::serve() {
@@ -192,7 +215,13 @@ Result<int> Server::State::serve() {
   const char* io = *uring ? "io_uring" : "epoll";
   uint32_t max_connections = connection_limit(options.max_connections, reactors, groups->size());
   auto threads = std::make_unique<Reactors>(reactors, options, max_connections);
-  Runner runner(threads->control(), {.stop = options.stop, .signals = &signals, .io = io, .on_signal = {}});
+  Gate gate(*groups, threads->control());
+  Runner runner(threads->control(), {.stop = options.stop,
+                                     .signals = &signals,
+                                     .io = io,
+                                     .on_drain = [&gate] { gate.close(); },
+                                     .on_signal = {},
+                                     .leave_at_deadline = true});
   if (Result<void> started = threads->start(options, router, routes, *groups, *uring); !started) {
     return std::unexpected(started.error());
   }
@@ -201,13 +230,19 @@ Result<int> Server::State::serve() {
               {{"address", group.text()},
                {"reactors", reactors},
                {"io", io},
+               {"gate", to_string(group.tier())},
                {"max_connections", max_connections}});
+    if (!group.gate_note().empty()) {
+      log_event(LogLevel::info, "gate_fallback",
+                {{"address", group.text()}, {"gate", to_string(group.tier())}, {"why", group.gate_note()}});
+    }
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began}});
 
   publish(&runner);
   DrainReport report = runner.run();
   publish(nullptr);
+  report.gate = gate.report();
   bool released = runner.stuck().empty() && threads->release(runner.deadline());
   if (!released) {
     report.exit_code = 2;
@@ -215,6 +250,7 @@ Result<int> Server::State::serve() {
     log_event(LogLevel::warning, "leaving_threads_behind",
               {{"stuck_reactors", runner.stuck().size()}, {"blocking_handlers", threads->pool().running()}});
   }
+  runner.leave_with(report.exit_code);
   if (!options.report.empty()) {
     if (Result<void> written = write_report(report, options.report); !written) {
       log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});
@@ -225,7 +261,9 @@ Result<int> Server::State::serve() {
     std::fflush(nullptr);
     ::_exit(report.exit_code);
   }
-  return report.exit_code;
+  const int exit_code = report.exit_code;
+  end(std::move(report));
+  return exit_code;
 }
 
 Server::Server(ServerOptions options) : state_(std::make_unique<State>(std::move(options))) {}
@@ -246,27 +284,51 @@ Server& Server::any(std::string_view pattern, Handler handler, RouteOptions opti
 int Server::run() {
   {
     std::lock_guard lock(state_->mutex);
-    if (std::exchange(state_->used, true)) {
-      tell_start_failed("this server has been run already");
+    const bool stopped = state_->outcome.has_value();
+    if (std::exchange(state_->used, true) || stopped) {
+      tell_start_failed(stopped ? "this server has been stopped" : "this server has been run already");
       return 1;
     }
   }
+  std::string why;
   try {
     Result<int> served = state_->serve();
     if (served) return *served;
-    tell_start_failed(served.error().message);
+    why = served.error().message;
   } catch (const std::system_error& failure) {
-    tell_start_failed(failure.what());
+    why = failure.what();
   }
+  tell_start_failed(why);
+  state_->end(error("the server could not start: " + why));
   return 1;
+}
+
+Result<DrainReport> Server::shutdown(const StopOptions& options) {
+  if (on_reactor) return error("shutdown() in a handler would wait for the handler: call stop()");
+  {
+    std::lock_guard lock(state_->mutex);
+    if (!state_->used && !state_->outcome) {
+      DrainReport nothing;
+      nothing.reason = "shutdown";
+      state_->outcome = std::move(nothing);
+    }
+  }
+  stop(options, "shutdown");
+  std::unique_lock lock(state_->mutex);
+  state_->ended.wait(lock, [this] { return state_->outcome.has_value(); });
+  return *state_->outcome;
+}
+
+Result<DrainReport> Server::shutdown() {
+  return shutdown(state_->options.stop);
 }
 
 void Server::stop(const StopOptions& options, std::string reason) {
   std::lock_guard lock(state_->mutex);
   if (state_->active != nullptr) {
     state_->active->request_stop(options, std::move(reason));
-  } else if (!state_->early_stop) {
-    state_->early_stop = {options, std::move(reason)};
+  } else if (!state_->outcome) {
+    state_->early_stops.emplace_back(options, std::move(reason));
   }
 }
 

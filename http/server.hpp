@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,8 @@
 #include <lastcall/core/time.hpp>
 #include <lastcall/http/handler.hpp>
 #include <lastcall/http/limits.hpp>
+#include <lastcall/net/gate_tier.hpp>
+#include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/stop_options.hpp>
 
 namespace lastcall {
@@ -23,8 +26,10 @@ struct ServerOptions {
       "127.0.0.1:8080"};              ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
   uint32_t reactors = 0;              ///< 0: one per usable CPU
   IoChoice io = IoChoice::automatic;  ///< automatic: io_uring where the kernel lets us, else epoll
-  bool pin = false;                   ///< reactor i to the i-th usable CPU
-  StopOptions stop;                   ///< of a stop by signal
+  bool pin = false;  ///< reactor i to the i-th usable CPU, connections to the reactor of their CPU
+  std::optional<GateTier>
+      gate{};        ///< how TCP listeners keep newcomers away at the stop; none: the best that works
+  StopOptions stop;  ///< of a stop by signal
   Limits limits;
   Duration header_timeout = 10s;  ///< absolute, for a request head
   Duration body_timeout = 30s;    ///< without a byte of a body
@@ -74,13 +79,22 @@ class Server {
   }
 
   /// Serves until a signal or stop() ends it, gracefully; writes the report; returns the exit code: 0 stopped
-  /// with nothing aborted, 1 could not start, 2 something was cut off. SIGTERM and SIGINT stop, a second one
-  /// forces. Once. Where a handler still blocks a thread at the deadline, the process ends here, by _exit(2).
+  /// with nothing aborted, 1 could not start (or is stopped already), 2 something was cut off. SIGTERM and
+  /// SIGINT stop, a second one forces. Once. Where a handler still blocks a thread at the deadline, the
+  /// process ends here, by _exit(2).
   int run();
 
   /// Begins the stop, from any thread, before or during run(). A second call may only shorten it.
   void stop(const StopOptions& options, std::string reason = "stop");
   void stop();
+
+  /// Stops gracefully and waits until run() has ended; returns how the stop went. From any threads, any
+  /// number of times: it is one stop with one report, and a later call may only shorten it. Before run() it
+  /// ends the server at once: run() is an error from then on. An error when the server could not start, and
+  /// in a handler that runs on a reactor, which would wait for itself: stop() is for those. Does not return
+  /// where run() has to leave threads behind.
+  [[nodiscard]] Result<DrainReport> shutdown(const StopOptions& options);
+  [[nodiscard]] Result<DrainReport> shutdown();
 
  private:
   struct State;

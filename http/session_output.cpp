@@ -122,9 +122,11 @@ void Session::fail_length(Exchange& exchange) {
 /// While stopping, or when the peer has ended its side: requests that are already here are answered; the last
 /// of them says close.
 bool Session::last_request() const noexcept {
-  if (!link_.loop().draining && !peer_ended_) return false;
-  if (!body_open() || exchange_->head.chunked) return input_waiting() == 0;
-  return input_waiting() <= exchange_->head.content_length - exchange_->decoder.received();
+  uint64_t of_this_one = 0;
+  if (body_open() && !exchange_->head.chunked)
+    of_this_one = exchange_->head.content_length - exchange_->decoder.received();
+  if (input_waiting() > of_this_one) return false;
+  return link_.loop().draining || peer_ended_ || environment_.sends_away();
 }
 
 /// Request and answer are complete: on to the next request, or to the end.

@@ -17,8 +17,8 @@ enum class PortRule : uint8_t { optional, required };
 /// fields look.
 [[nodiscard]] bool valid_authority(std::string_view text, PortRule port) noexcept;
 
-/// valid_authority() for one Host after the other: the last valid one is remembered, since clients ask a server for few
-/// hosts. Belongs to one thread.
+/// valid_authority() for one Host after the other: the last valid one is remembered, since clients ask a
+/// server for few hosts. Belongs to one thread.
 class HostCheck {
  public:
   [[nodiscard]] bool valid(std::string_view host) noexcept {

@@ -42,9 +42,10 @@ class Connection : public Link {
   bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
   Buffer in_flight_;
   Timer timer_;
-  Instant armed_ = kNever;  // when the timer fires
-  Instant due_ = kNever;    // end of the linger, the write or the force, by state
-  uint64_t progress_ = 0;   // what the peer had taken when the write timeout was last looked at
+  Instant armed_ = kNever;     // when the timer fires
+  Instant due_ = kNever;       // end of the linger, the write or the force, by state
+  Instant idle_due_ = kNever;  // draining: when it is closed if it is idle
+  uint64_t progress_ = 0;      // what the peer had taken when the write timeout was last looked at
   P protocol_;
 };
 

@@ -22,10 +22,12 @@ struct Loop {
   Mailbox& mailbox;
   BufferPool& buffers;
   ReactorCounters& counters;
-  Instant now{};          ///< of this turn
-  Duration wall{};        ///< since 1970 UTC, refreshed at least once a second of traffic
-  bool draining = false;  ///< answers say Connection: close from here on
-  Link* dirty = nullptr;  ///< connections to look at before the next wait
+  Instant now{};                    ///< of this turn
+  Duration wall{};                  ///< since 1970 UTC, refreshed at least once a second of traffic
+  bool draining = false;            ///< answers say Connection: close from here on
+  Instant announce_began = kNever;  ///< announcing: a share of the answers says it, that rises from none …
+  Instant announce_ends = kNever;   ///< … to all
+  Link* dirty = nullptr;            ///< connections to look at before the next wait
 };
 
 /// Timers in a reactor's wheel: whose they are.

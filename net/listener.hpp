@@ -1,13 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/fd.hpp>
 #include <lastcall/net/address.hpp>
+#include <lastcall/net/gate_tier.hpp>
+#include <lastcall/net/parking.hpp>
+#include <lastcall/net/socket.hpp>
 
 namespace lastcall {
 
@@ -37,21 +42,29 @@ class SocketFile {
   uint64_t inode_ = 0;
 };
 
+struct GateOptions {
+  std::optional<GateTier> tier{};  ///< for TCP: this one or an error; none: the best that works here
+  std::vector<uint32_t>
+      cpus{};  ///< of each reactor: a connection goes to the one of the CPU it arrives on; or empty
+};
+
 /// The listening sockets of one address, one a reactor: close-on-exec, blocking (a backend sets what it
 /// needs).
 ///
-/// TCP: SO_REUSEPORT sockets of their own, with TCP_NODELAY for those they accept. The first one binds and
-/// listens exclusively, and only then is the port shared with its siblings, so that a second server that does
-/// not know of this one cannot join the port unnoticed; when the port is taken the error names the holder:
-/// "listen 127.0.0.1:8080: Address already in use: held by pid 771 (nginx)". Port 0 picks one for all. A
-/// dual-stack address is IPv4 only on a system without IPv6. Unix sockets and inherited descriptors: one
-/// queue, shared by duplicates. A stale socket file is replaced; a living one, or a file that is no socket,
-/// is an error. The file is removed with the group if it is still ours. An inherited descriptor must be a
-/// listening stream socket; open() takes it over: it is closed, its duplicates are the caller's.
+/// TCP: SO_REUSEPORT sockets of their own, with TCP_NODELAY for those they accept. The first one (the parking
+/// listener where that works) binds and listens exclusively, and only then is the port shared with its
+/// siblings, so that a second server that does not know of this one cannot join the port unnoticed; when the
+/// port is taken the error names the holder: "listen 127.0.0.1:8080: Address already in use: held by pid 771
+/// (nginx)". Port 0 picks one for all. A dual-stack address is IPv4 only on a system without IPv6. Unix
+/// sockets and inherited descriptors: one queue, shared by duplicates. A stale socket file is replaced; a
+/// living one, or a file that is no socket, is an error. The file is removed with the group if it is still
+/// ours. An inherited descriptor must be a listening stream socket; open() takes it over: it is closed, its
+/// duplicates are the caller's.
 class ListenerGroup {
  public:
   /// `backlog`: as for listen(2), one queue each.
-  [[nodiscard]] static Result<ListenerGroup> open(const Address& address, uint32_t reactors, int backlog);
+  [[nodiscard]] static Result<ListenerGroup> open(const Address& address, uint32_t reactors, int backlog,
+                                                  const GateOptions& gate = {});
 
   /// Gives reactor i its socket; the caller closes it.
   [[nodiscard]] Fd take(uint32_t reactor) { return std::move(sockets_[reactor]); }
@@ -59,16 +72,42 @@ class ListenerGroup {
   [[nodiscard]] uint16_t port() const noexcept { return port_; }            ///< 0 for Unix sockets
   [[nodiscard]] bool shared() const noexcept { return shared_; }            ///< one queue for all reactors
 
+  /// Connections that came before the listeners were complete: to be served.
+  [[nodiscard]] std::vector<Fd> take_strays() { return parking_.take_strays(); }
+  [[nodiscard]] GateTier tier() const noexcept { return tier_; }
+  [[nodiscard]] const std::string& gate_note() const noexcept {
+    return gate_note_;
+  }  ///< why no better tier, or empty
+  /// No new connection from here on, as far as the tier goes. Handshakes under way still end, in the queues.
+  [[nodiscard]] Result<void> close_gate();
+  /// Newcomers wait, they are not refused: to be ended soon by closing the listeners and let_go().
+  [[nodiscard]] bool holds_newcomers() const noexcept {
+    return tier_ == GateTier::parking || tier_ == GateTier::syn_filter;
+  }
+  /// Closes what the gate kept open. The listeners themselves are closed by then.
+  void let_go() noexcept;
+
  private:
   ListenerGroup() = default;
-  static Result<ListenerGroup> open_once(const Address& address, uint32_t reactors, int backlog);
-  static Result<ListenerGroup> open_tcp(const Address& address, uint32_t reactors, int backlog);
+  static Result<ListenerGroup> open_once(const Address& address, uint32_t reactors, int backlog,
+                                         const GateOptions& gate);
+  static Result<ListenerGroup> open_tcp(const Address& address, uint32_t reactors, int backlog,
+                                        const GateOptions& gate);
+  static Result<ListenerGroup> open_parked(const Address& address, uint32_t reactors, int backlog,
+                                           const GateOptions& gate);
+  static Result<ListenerGroup> open_unparked(const Address& address, uint32_t reactors, int backlog);
+  Result<void> add_siblings(const SocketAddress& bound, bool dual_stack, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_unix(const Address& address, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_inherited(const Address& address, uint32_t reactors);
   Result<void> adopt(Fd socket);                // with text and port as the socket has them
   Result<void> share_first(uint32_t reactors);  // duplicates
 
   std::vector<Fd> sockets_;
+  ParkingListener parking_;
+  std::vector<Fd> copies_;  // of the listeners, to act on them once reactors have them
+  std::vector<uint32_t> cpus_;
+  GateTier tier_ = GateTier::plain;
+  std::string gate_note_;
   SocketFile file_;
   std::string text_;
   uint16_t port_ = 0;

@@ -1,34 +1,16 @@
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <vector>
 
 #include <lastcall/net/listener.hpp>
+#include <lastcall/net/tcp_table.hpp>
 
 namespace lastcall {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kListenState = "0A";  // TCP_LISTEN in include/net/tcp_states.h
-
-/// Adds "socket:[INODE]" of each listener on `port` in a table like /proc/net/tcp (proc(5)).
-void collect_listeners(const char* table, uint16_t port, std::vector<std::string>& sockets) {
-  std::ifstream file(table);
-  std::string line;
-  std::getline(file, line);  // the heading
-  while (std::getline(file, line)) {
-    std::istringstream fields(line);
-    std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
-    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
-    if (state != kListenState) continue;
-    std::string digits = local.substr(local.rfind(':') + 1);
-    if (std::strtoul(digits.c_str(), nullptr, 16) == port) sockets.push_back("socket:[" + inode + "]");
-  }
-}
 
 bool holds_any(const fs::path& process, const std::vector<std::string>& sockets) {
   std::error_code failed;
@@ -52,8 +34,9 @@ std::string describe_process(int pid) {
 
 std::string find_port_holder(uint16_t port) {
   std::vector<std::string> sockets;
-  collect_listeners("/proc/net/tcp", port, sockets);
-  collect_listeners("/proc/net/tcp6", port, sockets);
+  for (const TcpRow& row : read_tcp_table(port).value_or(std::vector<TcpRow>())) {
+    if (row.state == TcpRow::listening) sockets.push_back("socket:[" + std::to_string(row.inode) + "]");
+  }
   if (sockets.empty()) return {};
   std::error_code failed;
   for (fs::directory_iterator entry("/proc", failed), end; !failed && entry != end; entry.increment(failed)) {

@@ -40,6 +40,8 @@ class Worker {
   void serve(typename P::Environment& environment) { environment_ = &environment; }
   /// Takes over a listening socket and starts accepting from it.
   void listen(Fd socket);
+  /// Takes over a connection that was accepted elsewhere.
+  void adopt(Fd connection);
   /// Turns until the phase `stopped`, then ends what is left.
   void run();
   /// One turn of the loop: sleeps until something happens, acts on it, and sends what was answered.
@@ -66,6 +68,9 @@ class Worker {
   static constexpr Duration kAcceptPause = 50ms;  // after the process ran out of descriptors
   static constexpr Duration kForceGrace = 200ms;  // for a 503 of the forcing phase to leave
   static constexpr Duration kStopGrace = 100ms;   // for last events when the loop ends
+  static constexpr Duration kIdleSpread =
+      100ms;  // over which idle connections are closed, behind the idle grace
+  static constexpr Duration kIdleLinger = 150ms;  // for a late request, behind the end of an idle connection
 
   struct Listener {
     Token token;
@@ -106,6 +111,8 @@ class Worker {
   // worker_stop.hpp: the phases
   void on_phase();
   void begin_drain();
+  [[nodiscard]] Instant grace_end(const Conn& connection) const noexcept;
+  void close_listeners();
   void finish_listener(Listener& listener);
   void acknowledge_if_closed();
   void force();
@@ -128,11 +135,11 @@ class Worker {
   std::vector<std::unique_ptr<Listener>> listeners_;
   DrainGate gate_;
   Instant wall_due_{};
-  Instant idle_due_ = kNever;  // draining: when idle connections are closed
-  Instant log_due_{};          // next time that running out of descriptors is worth a line
+  Instant log_due_{};  // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;
   bool stopped_ = false;
   bool told_empty_ = false;
+  bool closing_listeners_ = false;
 };
 
 }  // namespace lastcall

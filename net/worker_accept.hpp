@@ -21,6 +21,11 @@ void Worker<B, P>::listen(Fd socket) {
 }
 
 template <class B, class P>
+void Worker<B, P>::adopt(Fd connection) {
+  open_connection(connection.release());
+}
+
+template <class B, class P>
 void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
   if (event.result >= 0) open_connection(event.result);
   if (!event.last) return;
@@ -40,6 +45,7 @@ void Worker<B, P>::pause_accepting(Listener& listener, int code) {
   // Out of descriptors or memory: the kernel's queue keeps who is waiting; a freed connection or the timer
   // tries again.
   loop_.timers.arm(listener.retry, loop_.now + kAcceptPause);
+  if (code == EINVAL) return;  // the gate of a Unix socket has been closed; we are about to be told
   if (loop_.now < log_due_) return;
   log_due_ = loop_.now + 10s;
   log_event(LogLevel::warning, "accept_paused",
@@ -70,6 +76,7 @@ void Worker<B, P>::open_connection(int fd) {
   }
   gate_.enter();
   connection->refused_ = refuse;
+  if (phase_ >= Phase::draining) connection->idle_due_ = grace_end(*connection);
   if (!refuse) add(loop_.counters.idle, 1);
   connection->receiving_ = true;
   io().recv_start(connection->token_, fd);

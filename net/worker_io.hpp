@@ -224,7 +224,8 @@ void Worker<B, P>::linger(Conn& connection, CloseReason reason) {
   if (connection.reason_ == CloseReason::none) connection.reason_ = reason;
   io().half_close(connection.fd_);
   connection.state_ = State::lingering;
-  connection.due_ = loop_.now + (phase_ == Phase::forcing ? kForceGrace : options_.linger_timeout);
+  Duration patience = reason == CloseReason::drained_idle ? kIdleLinger : options_.linger_timeout;
+  connection.due_ = loop_.now + (phase_ == Phase::forcing ? kForceGrace : patience);
   if (connection.peer_ended_) end(connection, connection.reason_);
 }
 
@@ -292,6 +293,8 @@ void Worker<B, P>::count(Conn& connection) {
                 (connection.sending_ || !connection.prepared_.empty() || connection.protocol_.active());
   if (active == connection.counted_active_) return;
   connection.counted_active_ = active;
+  // Answered without a word of the stop: its client may be about to ask again.
+  if (!active && phase_ >= Phase::draining) connection.idle_due_ = grace_end(connection);
   if (connection.refused_) return;
   if (active && !connection.sending_) connection.due_ = loop_.now + kPeerCheck;
   add(loop_.counters.active, active ? 1 : uint64_t(-1));
@@ -306,7 +309,7 @@ Instant Worker<B, P>::due(Conn& connection) {
   Instant instant = connection.protocol_.deadline();
   if ((connection.sending_ || connection.counted_active_) && connection.due_ < instant)
     instant = connection.due_;
-  if (phase_ >= Phase::draining && !connection.counted_active_ && idle_due_ < instant) instant = idle_due_;
+  if (!connection.counted_active_ && connection.idle_due_ < instant) instant = connection.idle_due_;
   return instant;
 }
 

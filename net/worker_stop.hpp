@@ -13,19 +13,43 @@ void Worker<B, P>::on_phase() {
   while (phase_ < phase) {
     phase_ = static_cast<Phase>(static_cast<uint8_t>(phase_) + 1);
     switch (phase_) {
-      case Phase::running:
-      case Phase::announcing: break;
+      case Phase::running: break;
+      case Phase::announcing:
+        loop_.announce_began = loop_.now;
+        loop_.announce_ends = after(loop_.now, control_.announce());
+        break;
       case Phase::draining: begin_drain(); break;
       case Phase::forcing: force(); break;
       case Phase::stopped: stopped_ = true; break;
     }
   }
+  if (phase_ >= Phase::draining && !control_.listeners_held()) close_listeners();
 }
 
 template <class B, class P>
 void Worker<B, P>::begin_drain() {
   loop_.draining = true;
-  idle_due_ = after(loop_.now, control_.idle_grace());
+  connections_.for_each([this](Conn& connection) {
+    connection.idle_due_ = grace_end(connection);
+    connection.protocol_.on_drain();
+    connection.touch();
+  });
+}
+
+/// When an idle connection is closed whose grace begins now. Not all at once: their clients come back,
+/// elsewhere, in the same instant.
+template <class B, class P>
+Instant Worker<B, P>::grace_end(const Conn& connection) const noexcept {
+  const Duration grace = control_.idle_grace();
+  const Duration spread = std::min(grace / 4, kIdleSpread);
+  const uint32_t place =
+      connection.token_.slot * 0x9e3779b1u;  // evenly over 32 bits, whatever the slots in use
+  return after(after(loop_.now, grace), Duration((spread.count() * int64_t{place >> 8}) >> 24));
+}
+
+template <class B, class P>
+void Worker<B, P>::close_listeners() {
+  if (std::exchange(closing_listeners_, true)) return;
   for (auto& listener : listeners_) {
     loop_.timers.cancel(listener->retry);
     listener->stopping = true;
@@ -35,10 +59,6 @@ void Worker<B, P>::begin_drain() {
     }
   }
   acknowledge_if_closed();
-  connections_.for_each([](Conn& connection) {
-    connection.protocol_.on_drain();
-    connection.touch();
-  });
 }
 
 template <class B, class P>
@@ -46,8 +66,9 @@ void Worker<B, P>::finish_listener(Listener& listener) {
   // Whoever is in the queue finished a handshake with us and would be reset by the close.
   int fd = 0;
   while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
-  if (fd != -EAGAIN && phase_ < Phase::forcing) {  // out of descriptors: when one is free the queue goes on
-    pause_accepting(listener, -fd);
+  // EINVAL: the queue of a Unix socket that takes nobody any more is empty.
+  if (fd != -EAGAIN && fd != -EINVAL && phase_ < Phase::forcing) {
+    pause_accepting(listener, -fd);  // out of descriptors: when one is free the queue goes on
     return;
   }
   io().close(listener.token, listener.socket.release());
@@ -67,6 +88,7 @@ void Worker<B, P>::acknowledge_if_closed() {
 
 template <class B, class P>
 void Worker<B, P>::force() {
+  close_listeners();
   for (auto& listener : listeners_) {
     if (listener->socket && !listener->accepting) finish_listener(*listener);
   }

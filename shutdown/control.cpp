@@ -36,7 +36,13 @@ void StopControl::enter(Phase phase, const StopOptions& options, std::string why
     why_ = std::move(why);
   }
   idle_grace_.store(options.idle_grace.count(), std::memory_order_relaxed);
+  announce_.store(options.announce.count(), std::memory_order_relaxed);
   phase_.store(phase, std::memory_order_release);
+  signal(broadcast_);
+}
+
+void StopControl::release_listeners() noexcept {
+  held_.store(false, std::memory_order_release);
   signal(broadcast_);
 }
 

@@ -28,6 +28,11 @@ struct alignas(128) ReactorCounters {
   std::atomic<uint64_t> idle{0};            ///< open, between requests (or silent so far)
   std::atomic<uint64_t> late_requests{0};   ///< bytes arrived after an idle close had begun
   std::atomic<const char*> route{nullptr};  ///< pattern of the handler running right now, or nullptr
+  /// The oldest request that is not answered in full: when its first byte came, in nanoseconds of the
+  /// monotonic clock, and the pattern of its route (nullptr: none, or the head is not complete). For people;
+  /// the reactor need only keep the two up to date while draining, every 100 ms or so. 0: none, or not told.
+  std::atomic<int64_t> oldest_since_ns{0};
+  std::atomic<const char*> oldest_route{nullptr};
 };
 
 /// An exchange that the forcing phase cut off: one entry of the report's "aborted".
@@ -59,6 +64,10 @@ class StopControl {
     return acks_[reactor].phase.load(std::memory_order_acquire);
   }
   [[nodiscard]] std::vector<AbortedExchange> take_aborted();
+  /// Before draining: reactors accept on in that phase, until release_listeners(). Forcing releases them,
+  /// too.
+  void hold_listeners() noexcept { held_.store(true, std::memory_order_release); }
+  void release_listeners() noexcept;  ///< any thread
 
   // A reactor's side.
   [[nodiscard]] int broadcast_fd() const noexcept { return broadcast_.get(); }  ///< watch it; never read it
@@ -66,6 +75,10 @@ class StopControl {
   [[nodiscard]] Duration idle_grace() const noexcept {
     return Duration(idle_grace_.load(std::memory_order_relaxed));
   }
+  [[nodiscard]] Duration announce() const noexcept {
+    return Duration(announce_.load(std::memory_order_relaxed));
+  }
+  [[nodiscard]] bool listeners_held() const noexcept { return held_.load(std::memory_order_acquire); }
   [[nodiscard]] std::string why() const;  ///< reason of the forcing phase
   /// draining: the listeners are closed. forcing: everything is cut and reported. stopped: the loop is left.
   void acknowledge(uint32_t reactor, Phase phase) noexcept;
@@ -90,6 +103,8 @@ class StopControl {
   std::unique_ptr<Ack[]> acks_;
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<int64_t> idle_grace_{0};
+  std::atomic<int64_t> announce_{0};
+  std::atomic<bool> held_{false};
   Fd broadcast_;
   Fd wake_;
   mutable std::mutex mutex_;  // guards what follows; never taken while serving

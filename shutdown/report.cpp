@@ -19,6 +19,10 @@ Json json_of(const PhaseSpan& span) {
   return {{"name", to_string(span.phase)}, {"start_ms", span.start_ms}, {"end_ms", span.end_ms}};
 }
 
+Json json_of(const GateReport::Listener& listener) {
+  return {{"address", listener.address}, {"tier", listener.tier}};
+}
+
 Json json_of(const ReactorTotals& reactor) {
   return {{"id", reactor.id},
           {"accepted", reactor.accepted},
@@ -32,6 +36,14 @@ Json json_of(const AbortedExchange& exchange) {
   return {{"peer", exchange.peer},   {"method", exchange.method}, {"target", exchange.target},
           {"state", exchange.state}, {"age_ms", exchange.age_ms}, {"bytes_sent", exchange.bytes_sent},
           {"why", exchange.why}};
+}
+
+Json json_of(const TimelineSample& sample) {
+  return {{"at_ms", sample.at_ms},
+          {"idle", sample.idle},
+          {"active", sample.active},
+          {"aborted", sample.aborted},
+          {"completed", sample.completed}};
 }
 
 template <class T>
@@ -91,7 +103,14 @@ std::string to_json(const DrainReport& report) {
             {"background",
              {{"completed", report.background.completed},
               {"failed", report.background.failed},
-              {"abandoned", report.background.abandoned}}}};
+              {"abandoned", report.background.abandoned}}},
+            {"gate",
+             {{"certified", report.gate.certified},
+              {"cookies", report.gate.cookies},
+              {"held_ms", report.gate.held_ms},
+              {"listeners", json_of(report.gate.listeners)}}},
+            {"deadline_ms", report.deadline_ms},
+            {"timeline", json_of(report.timeline)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

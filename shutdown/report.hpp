@@ -34,17 +34,43 @@ struct BackgroundTotals {
   uint64_t abandoned = 0;
 };
 
+/// What was open at one instant of the stop, and what had ended by then; all reactors together. The last two
+/// count from the start of the reactors, as ReactorTotals do.
+struct TimelineSample {
+  int64_t at_ms = 0;  ///< since the request to stop
+  uint64_t idle = 0;
+  uint64_t active = 0;
+  uint64_t aborted = 0;
+  uint64_t completed = 0;
+};
+
+/// How the entrance was closed.
+struct GateReport {
+  struct Listener {
+    std::string address;
+    std::string tier;  ///< "parking", "syn_filter", "unix", "plain"
+  };
+  std::vector<Listener> listeners;
+  bool certified = false;  ///< no handshake was under way when the listeners closed, and none could begin
+  bool cookies =
+      false;  ///< SYN cookies were in use, which nobody can see: the gate was held for its whole limit
+  int64_t held_ms = 0;  ///< how long the listeners stayed open for handshakes under way
+};
+
 /// How a stop went: the content of --report.
 struct DrainReport {
   std::string reason;  ///< "SIGTERM", or what the caller of the stop gave
   std::string io;      ///< "epoll", "io_uring"
   int exit_code = 0;
   int64_t duration_ms = 0;
+  int64_t deadline_ms = 0;  ///< from the request to the deadline, as it was at the end
   std::vector<PhaseSpan> phases;
   std::vector<ReactorTotals> reactors;
   std::vector<AbortedExchange> aborted;
   uint64_t late_requests = 0;
   BackgroundTotals background;
+  GateReport gate{};
+  std::vector<TimelineSample> timeline{};  ///< in order of time; of one instant, the later is the newer
 };
 
 /// One JSON object on one line, without a newline. Bytes that are not UTF-8 become U+FFFD; never throws for

@@ -30,17 +30,9 @@ uint64_t open_connections(const ReactorCounters& counters) noexcept {
   return std::max(unended, load(counters.active) + load(counters.idle));
 }
 
-// "r0:3/10 r1:2/8": active/idle of each reactor.
-std::string per_reactor(const StopControl& control) {
-  std::string text;
-  for (uint32_t reactor = 0; reactor < control.reactors(); ++reactor) {
-    const ReactorCounters& counters = control.counters(reactor);
-    if (reactor > 0) text += ' ';
-    text += 'r' + std::to_string(reactor) + ':' + std::to_string(load(counters.active)) + '/' +
-            std::to_string(load(counters.idle));
-  }
-  return text;
-}
+// From the deadline to the watchdog's _exit: time for a report that is written at the deadline, and for the
+// kernel to take the process down within the promised 50 ms.
+constexpr Duration kWatchdogDelay = 30ms;
 
 }  // namespace
 
@@ -48,8 +40,14 @@ Runner::Runner(StopControl& control, RunnerOptions options)
     : control_(control),
       options_(std::move(options)),
       coordinator_(control.reactors()),
+      observer_(control),
       request_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (!request_fd_) throw std::system_error(errno, std::generic_category(), "eventfd");
+  log_may_wait(false);  // whoever waits for a full pipe does not see a request to stop
+}
+
+Runner::~Runner() {
+  log_may_wait(true);
 }
 
 void Runner::request_stop(const StopOptions& options, std::string reason) {
@@ -69,6 +67,7 @@ DrainReport Runner::run() {
     take_signals();
     take_requests();
     look_at_reactors();
+    observer_.look(moment(coordinator_.phase()));
   }
   return std::move(report_);
 }
@@ -78,7 +77,7 @@ void Runner::wait() {
   pollfd sources[] = {{.fd = options_.signals ? options_.signals->fd() : -1, .events = POLLIN, .revents = 0},
                       {.fd = control_.wake_fd(), .events = POLLIN, .revents = 0},
                       {.fd = request_fd_.get(), .events = POLLIN, .revents = 0}};
-  Instant until = coordinator_.next_wake();
+  Instant until = std::min(coordinator_.next_wake(), observer_.next_due());
   timespec left = until == kNever ? timespec{} : to_timespec(until - monotonic_now());
   int ready = ::ppoll(sources, std::size(sources), until == kNever ? nullptr : &left, nullptr);
   LASTCALL_CHECK(ready >= 0 || errno == EINTR || errno == ENOMEM);
@@ -98,9 +97,7 @@ void Runner::on_stop_signal(int number) {
   ++stop_signals_;
   if (stop_signals_ >= 3) ::_exit(2);  // not even a log line: standard error may be what is stuck
   if (stop_signals_ == 2) return feed(Coordinator::ForceRequested{});
-  std::string reason = signal_name(number);
-  log_event(LogLevel::info, "stop_requested", {{"reason", reason}, {"deadline", options_.stop.deadline}});
-  feed(Coordinator::StopRequested{options_.stop, std::move(reason), number == SIGQUIT});
+  ask({options_.stop, signal_name(number), number == SIGQUIT});
 }
 
 void Runner::on_other_signal(int number) {
@@ -124,9 +121,7 @@ void Runner::take_requests() {
     requests.swap(requests_);
   }
   for (Request& request : requests) {
-    log_event(LogLevel::info, "stop_requested",
-              {{"reason", request.reason}, {"deadline", request.options.deadline}});
-    feed(Coordinator::StopRequested{request.options, std::move(request.reason)});
+    ask({request.options, std::move(request.reason)});
   }
 }
 
@@ -158,14 +153,49 @@ void Runner::take_aborted() {
   feed(Coordinator::Aborted{});
 }
 
+void Runner::ask(Coordinator::StopRequested request) {
+  // The deadline is guarded before anything is written.
+  std::vector<Coordinator::Action> actions = decide(request);
+  log_event(LogLevel::info, "stop_requested",
+            {{"reason", request.reason}, {"deadline", request.options.deadline}});
+  act_on(actions);
+}
+
 void Runner::feed(const Coordinator::Input& input) {
-  for (const Coordinator::Action& action : coordinator_.step(input, monotonic_now())) {
+  act_on(decide(input));
+}
+
+std::vector<Coordinator::Action> Runner::decide(const Coordinator::Input& input) {
+  std::vector<Coordinator::Action> actions = coordinator_.step(input, monotonic_now());
+  if (options_.leave_at_deadline) guard_deadline();
+  return actions;
+}
+
+void Runner::guard_deadline() try {
+  if (coordinator_.deadline() == guarded_) return;
+  guarded_ = coordinator_.deadline();
+  watchdog_.arm(after(guarded_, kWatchdogDelay));
+} catch (const std::system_error& failure) {
+  log_event(LogLevel::warning, "no_watchdog", {{"error", failure.what()}});
+}
+
+void Runner::act_on(const std::vector<Coordinator::Action>& actions) {
+  for (const Coordinator::Action& action : actions) {
     std::visit([this](const auto& known) { act(known); }, action);
   }
 }
 
+ProgressObserver::Moment Runner::moment(Phase phase) const noexcept {
+  return {.phase = phase,
+          .elapsed = coordinator_.elapsed(),
+          .allowed = coordinator_.allowed(),
+          .now = monotonic_now()};
+}
+
 void Runner::act(const Coordinator::Enter& entered) {
-  auto [active, idle] = totals();  // as the phase found them
+  auto [active, idle] = observer_.totals();  // as the phase found them
+  observer_.enter(moment(entered.phase));
+  if (entered.phase == Phase::draining && options_.on_drain) options_.on_drain();
   control_.enter(entered.phase, coordinator_.options(), entered.why);
   Duration deadline = coordinator_.allowed();
   switch (entered.phase) {
@@ -185,9 +215,7 @@ void Runner::act(const Coordinator::Enter& entered) {
 }
 
 void Runner::act(const Coordinator::Progress&) {
-  auto [active, idle] = totals();
-  log_event(LogLevel::info, "drain_progress",
-            {{"active", active}, {"idle", idle}, {"reactors", per_reactor(control_)}});
+  observer_.log_progress(monotonic_now());
 }
 
 void Runner::act(const Coordinator::Silent& silent) {
@@ -203,17 +231,9 @@ void Runner::act(const Coordinator::Finish& finish) {
     log_event(LogLevel::error, "reactor_stuck",
               {{"reactor", reactor}, {"route", report_.aborted.back().target}});
   }
+  report_.timeline = observer_.finish(moment(Phase::stopped));
   fill_report(finish.exit_code);
   log_stopped();
-}
-
-Runner::Totals Runner::totals() const noexcept {
-  Totals sum;
-  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
-    sum.active += load(control_.counters(reactor).active);
-    sum.idle += load(control_.counters(reactor).idle);
-  }
-  return sum;
 }
 
 AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
@@ -232,6 +252,7 @@ void Runner::fill_report(int exit_code) {
   report_.io = options_.io;
   report_.exit_code = exit_code;
   report_.duration_ms = to_ms(coordinator_.elapsed());
+  report_.deadline_ms = to_ms(coordinator_.allowed());
   report_.phases = coordinator_.spans();
   for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
     const ReactorCounters& counters = control_.counters(reactor);

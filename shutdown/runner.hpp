@@ -10,8 +10,10 @@
 #include <lastcall/core/fd.hpp>
 #include <lastcall/shutdown/control.hpp>
 #include <lastcall/shutdown/coordinator.hpp>
+#include <lastcall/shutdown/progress_observer.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/signals.hpp>
+#include <lastcall/shutdown/watchdog.hpp>
 
 namespace lastcall {
 
@@ -28,14 +30,20 @@ struct RunnerOptions {
   StopOptions stop{};          ///< of a stop by signal
   Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
   std::string io{};            ///< name of the I/O backend, for the report
+  /// Called once, on the runner's thread, just before the reactors are told to drain. Must return at once.
+  std::move_only_function<void()> on_drain{};
   /// Called with SIGHUP, SIGUSR1 or SIGUSR2, in any phase, on the runner's thread: the deadline waits for it,
   /// so it must return soon. What it throws is logged. Empty: the signal is logged as ignored.
   std::move_only_function<void(int)> on_signal{};
+  /// The process is ended by a watchdog (_exit) just after the deadline of a stop, whatever a thread is stuck
+  /// in, until the runner is destroyed. For servers that are the purpose of their process.
+  bool leave_at_deadline = false;
 };
 
 /// Waits for a stop, leads the reactors through it, and tells how it went. The only waiting of the main
 /// thread: signals, the reactors' acknowledgements, requests to stop, and the next instant that matters; no
-/// polling.
+/// polling. As long as there is a runner, no log line waits for whoever reads the log (log_may_wait): a full
+/// pipe holds up neither signals nor reactors.
 ///
 /// SIGTERM and SIGINT stop, SIGQUIT stops without announce; a second one of the three forces; a third leaves
 /// at once by _exit(2), without a report. A stop that was requested by the program is not a signal: the first
@@ -44,6 +52,9 @@ class Runner {
  public:
   /// `control` must outlive the runner. Throws std::system_error when the process has no descriptors left.
   Runner(StopControl& control, RunnerOptions options);
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+  ~Runner();
 
   /// Asks for a stop, before or during run(), from any thread. The first request starts the stop and names
   /// it; a further one may only shorten it; after the end it does nothing. Time counts from when run() sees
@@ -59,17 +70,15 @@ class Runner {
   /// When the process must be gone; after run().
   [[nodiscard]] Instant deadline() const noexcept { return coordinator_.deadline(); }
   [[nodiscard]] TaskCounters& tasks() noexcept { return tasks_; }
+  /// After run(): what the watchdog of leave_at_deadline exits with, should what is left to do (the report,
+  /// the log) outlast the deadline. 2 before.
+  void leave_with(int exit_code) { watchdog_.exit_with(exit_code); }
 
  private:
   struct Request {
     StopOptions options;
     std::string reason;
   };
-  struct Totals {
-    uint64_t active = 0;
-    uint64_t idle = 0;
-  };
-
   void wait();
   void take_signals();
   void on_stop_signal(int number);
@@ -77,14 +86,18 @@ class Runner {
   void take_requests();
   void look_at_reactors();
   void take_aborted();
+  void ask(Coordinator::StopRequested request);
   void feed(const Coordinator::Input& input);
+  [[nodiscard]] std::vector<Coordinator::Action> decide(const Coordinator::Input& input);
+  void guard_deadline();
+  void act_on(const std::vector<Coordinator::Action>& actions);
+  [[nodiscard]] ProgressObserver::Moment moment(Phase phase) const noexcept;
 
   void act(const Coordinator::Enter& entered);
   void act(const Coordinator::Progress&);
   void act(const Coordinator::Silent& silent);
   void act(const Coordinator::Finish& finish);
 
-  [[nodiscard]] Totals totals() const noexcept;
   [[nodiscard]] AbortedExchange stuck_exchange(uint32_t reactor) const;
   void fill_report(int exit_code);
   void log_stopped() const;
@@ -92,15 +105,19 @@ class Runner {
   StopControl& control_;
   RunnerOptions options_;
   Coordinator coordinator_;
+  ProgressObserver observer_;
   TaskCounters tasks_;
   int stop_signals_ = 0;
   bool started_ = false;
   DrainReport report_;
   std::vector<uint32_t> stuck_;
+  Instant guarded_ = kNever;  // the deadline that the watchdog knows
 
   Fd request_fd_;
   std::mutex mutex_;  // guards requests_
   std::vector<Request> requests_;
+
+  Watchdog watchdog_;  // destroyed first
 };
 
 }  // namespace lastcall

@@ -46,6 +46,40 @@ TEST_P(Promises, FirstQueuedConnectionsAreAnswered) {
   EXPECT_EQ(total(report(), "accepted"), 51u);
 }
 
+// The same without a pause: whoever gets a connection while the listener closes gets an answer.
+TEST_P(Promises, FirstNobodyIsResetWhileTheListenerCloses) {
+  const std::string unix_address =
+      "unix:" + testing::TempDir() + "lastcall-gate-" + std::to_string(::getpid()) + ".sock";
+  for (const std::string& listen : {std::string("127.0.0.1:0"), std::string(":0"), unix_address}) {
+    start({"--reactors", "2", "--listen", listen});
+    std::atomic<int> answered = 0;
+    std::atomic<int> lost = 0;
+    std::atomic<int> reset = 0;
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.emplace_back([&] {
+        for (;;) {
+          RawClient client(address());
+          if (client.connect_error() == ECONNREFUSED || client.connect_error() == ENOENT) return;
+          if (!client.connected()) {
+            ++reset;
+          } else if (client.ask(get_request("/plaintext", "Connection: close\r\n")).complete) {
+            ++answered;
+          } else {
+            ++lost;
+          }
+        }
+      });
+    }
+    while (answered < 200) std::this_thread::yield();
+    begin_stop();
+    clients.clear();
+    EXPECT_EQ(lost, 0) << listen;
+    EXPECT_EQ(reset, 0) << listen;
+    EXPECT_EQ(wait_exit(), 0);
+  }
+}
+
 TEST_P(Promises, SecondRequestIsAnsweredInFullWithClose) {
   start();
   RawClient client = connect();

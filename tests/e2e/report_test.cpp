@@ -23,7 +23,7 @@ class Reporting : public EndToEnd {
   }
 
   static void expect_fields(const Json& report) {
-    EXPECT_EQ(report.size(), 9u);
+    EXPECT_EQ(report.size(), 12u);
     EXPECT_EQ(report.at("reason"), "SIGTERM");
     EXPECT_EQ(report.at("io"), GetParam());
     EXPECT_EQ(report.at("exit_code"), 0);
@@ -46,6 +46,23 @@ class Reporting : public EndToEnd {
     EXPECT_EQ(report.at("aborted"), Json::array());
     EXPECT_EQ(report.at("late_requests"), 0);
     EXPECT_EQ(report.at("background"), Json({{"completed", 0}, {"failed", 0}, {"abandoned", 0}}));
+    EXPECT_EQ(report.at("deadline_ms"), 25'000);
+    expect_timeline(report);
+  }
+
+  static void expect_timeline(const Json& report) {
+    const Json& samples = report.at("timeline");
+    ASSERT_GE(samples.size(), 5u);  // two phases, the end, and more than 20 ms between
+    const Json& first = samples.front();
+    EXPECT_EQ(first.at("at_ms"), 0);
+    auto count = [&first](const char* what) { return first.at(what).get<int>(); };
+    EXPECT_GE(count("active"), 1);  // and the one that settled may just be going
+    EXPECT_EQ(count("active") + count("idle") + count("completed"), 3);
+    EXPECT_EQ(samples.back(), Json({{"at_ms", report.at("duration_ms")},
+                                    {"idle", 0},
+                                    {"active", 0},
+                                    {"aborted", 0},
+                                    {"completed", 2}}));
   }
 };
 LASTCALL_ON_BOTH_BACKENDS(Reporting);

@@ -62,12 +62,17 @@ TEST_F(RouterTest, APathMeansTheSameHoweverItIsSpelled) {
   add("/{rest...}", 8, Method::trace);
   add("/long/enough/for/words", 9);
   for (int i = 0; i < 100; ++i) add("/many/" + std::to_string(i), static_cast<uint32_t>(100 + i));
-  std::vector<std::string> paths = {"/a", "/a/b", "/a/c", "/c", "/c/", "/", "/b", "/long/enough/for/words",
-                                    "/long/enough/for/word"};
+  std::vector<std::string> paths = {
+      "/a", "/a/b", "/a/c", "/c", "/c/", "/", "/b", "/long/enough/for/words", "/long/enough/for/word"};
   for (int i = 0; i < 101; ++i) paths.push_back("/many/" + std::to_string(i));
   for (const std::string& path : paths) {
     std::string encoded;  // goes by the tree
-    for (const char c : path) encoded += c == 'a' ? "%61" : c == 'c' ? "%63" : c == 'm' ? "%6d" : c == 'w' ? "%77" : std::string(1, c);
+    for (const char c : path)
+      encoded += c == 'a'   ? "%61"
+                 : c == 'c' ? "%63"
+                 : c == 'm' ? "%6d"
+                 : c == 'w' ? "%77"
+                            : std::string(1, c);
     for (uint32_t i = 0; i < kMethodCount; ++i) {
       const auto method = static_cast<Method>(i);
       const Router::Match plain = match(path, method);

@@ -373,7 +373,9 @@ TEST_F(UnixListener, MissingFolder) {
 }
 
 struct InheritedListener : testing::Test {
-  InheritedListener() : original(open_group("127.0.0.1:0", 1)), inherited(original.take(0)) {}
+  InheritedListener() : original(open_group("127.0.0.1:0", 1)), inherited(original.take(0)) {
+    original.let_go();
+  }
   [[nodiscard]] static std::string text(int fd) { return "fd:" + std::to_string(fd); }
   ListenerGroup original;
   Fd inherited;

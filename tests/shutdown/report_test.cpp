@@ -42,11 +42,13 @@ DrainReport sample() {
           .io = "epoll",
           .exit_code = 2,
           .duration_ms = 1234,
+          .deadline_ms = 1500,
           .phases = {{Phase::draining, 0, 1200}, {Phase::forcing, 1200, 1230}},
           .reactors = {{0, 10, 1, 2, 6, 1}},
           .aborted = {{"127.0.0.1:5", "GET", "/x", "writing", 900, 77, "deadline"}},
           .late_requests = 3,
-          .background = {4, 5, 6}};
+          .background = {4, 5, 6},
+          .timeline = {{0, 2, 8, 0, 5}, {1230, 0, 0, 1, 6}}};
 }
 
 TEST(Report, IsTheContractsObjectToTheLetter) {
@@ -57,7 +59,10 @@ TEST(Report, IsTheContractsObjectToTheLetter) {
       R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"idle_closed":2,"completed":6,"aborted":1}],)"
       R"("aborted":[{"peer":"127.0.0.1:5","method":"GET","target":"/x","state":"writing","age_ms":900,)"
       R"("bytes_sent":77,"why":"deadline"}],"late_requests":3,)"
-      R"("background":{"completed":4,"failed":5,"abandoned":6}})");
+      R"("background":{"completed":4,"failed":5,"abandoned":6},)"
+      R"("gate":{"certified":false,"cookies":false,"held_ms":0,"listeners":[]},"deadline_ms":1500,)"
+      R"("timeline":[{"at_ms":0,"idle":2,"active":8,"aborted":0,"completed":5},)"
+      R"({"at_ms":1230,"idle":0,"active":0,"aborted":1,"completed":6}]})");
 }
 
 TEST(Report, EmptyListsAreArrays) {
@@ -65,6 +70,7 @@ TEST(Report, EmptyListsAreArrays) {
   EXPECT_EQ(parsed["phases"], nlohmann::json::array());
   EXPECT_EQ(parsed["reactors"], nlohmann::json::array());
   EXPECT_EQ(parsed["aborted"], nlohmann::json::array());
+  EXPECT_EQ(parsed["timeline"], nlohmann::json::array());
 }
 
 TEST(Report, AnyBytesInATargetGiveValidJson) {

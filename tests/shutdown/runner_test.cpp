@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include <lastcall/core/clock.hpp>
 #include <lastcall/core/log.hpp>
 #include <lastcall/shutdown/runner.hpp>
 
@@ -363,6 +364,100 @@ TEST_F(RunnerTest, LogsProgressForEachReactor) {
   DrainReport report = runner.run();
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
               HasSubstr(" info event=drain_progress active=5 idle=18 reactors=\"r0:3/10 r1:2/8\"\n"));
+}
+
+TEST_F(RunnerTest, LogsTheOldestRequestOfAnyReactor) {
+  log_configure(LogFormat::text, LogLevel::info);
+  StopControl control(3);
+  Runner runner(control, {});
+  int64_t now = monotonic_now().time_since_epoch().count();
+  control.counters(0).oldest_since_ns = now - Duration(5s).count();
+  control.counters(0).oldest_route = "/young";
+  control.counters(1).oldest_since_ns = now - Duration(1h).count();
+  control.counters(1).oldest_route = "/old/{n}";
+  runner.request_stop({.deadline = 1200ms, .force_margin = 0s}, "test");
+  testing::internal::CaptureStderr();
+  DrainReport report = runner.run();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr(" reactors=\"r0:0/0 r1:0/0 r2:0/0\" oldest=/old/{n} age=3601"));
+}
+
+TEST_F(RunnerTest, LogsTheHandlerOfASilentReactorAsTheOldest) {
+  log_configure(LogFormat::text, LogLevel::info);
+  Runner runner(control_, {});
+  control_.counters(0).route = "/spin";
+  runner.request_stop({.deadline = 1200ms, .force_margin = 0s}, "test");
+  testing::internal::CaptureStderr();
+  DrainReport report = runner.run();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(" oldest=/spin age=unknown\n"));
+}
+
+TEST_F(RunnerTest, TakesSamplesWhileTheStopLasts) {
+  Runner runner(control_, {});
+  ReactorCounters& counters = control_.counters(0);
+  FakeReactor reactor(control_, [&, force = stubborn()](Phase phase) {
+    if (phase == Phase::forcing) {
+      counters.idle_closed = 4;
+      counters.idle = 0;
+    }
+    force(phase);
+  });
+  counters.accepted = 10;
+  counters.completed = 5;
+  counters.idle = 4;
+  runner.request_stop({.deadline = 1h, .force_margin = 1h - 100ms}, "test");
+  DrainReport report = runner.run();
+
+  const std::vector<TimelineSample>& samples = report.timeline;
+  ASSERT_GE(samples.size(), 6u);  // three phases and the end; every 20 ms of the first 100
+  EXPECT_EQ(samples.front().at_ms, 0);
+  EXPECT_EQ(samples.front().active, 1u);
+  EXPECT_EQ(samples.front().idle, 4u);
+  EXPECT_EQ(samples.front().completed, 5u);
+  EXPECT_EQ(samples.front().aborted, 0u);
+  EXPECT_EQ(samples.back().at_ms, report.duration_ms);
+  EXPECT_EQ(samples.back().active, 0u);
+  EXPECT_EQ(samples.back().idle, 0u);
+  EXPECT_EQ(samples.back().aborted, 1u);
+  for (const PhaseSpan& span : report.phases) {
+    EXPECT_THAT(samples, testing::Contains(testing::Field(&TimelineSample::at_ms, span.start_ms)));
+  }
+}
+
+TEST_F(RunnerTest, TheReportHasTheDeadline) {
+  Runner runner(control_, {});
+  FakeReactor reactor(control_, obedient());
+  runner.request_stop(kPatient, "test");
+  EXPECT_EQ(runner.run().deadline_ms, 3'600'000);
+}
+
+TEST(RunnerDeathTest, TheDeadlineHoldsWhateverBlocksTheRunner) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  auto blocked = [] {
+    StopControl control(1);
+    Runner runner(control, {.on_drain =
+                                [] {
+                                  for (;;) ::pause();
+                                },
+                            .leave_at_deadline = true});
+    runner.request_stop({.deadline = 30ms}, "test");
+    DrainReport report = runner.run();
+  };
+  EXPECT_EXIT(blocked(), testing::ExitedWithCode(2), "");
+}
+
+TEST(RunnerDeathTest, AfterTheStopTheWatchdogLeavesWithItsResult) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  auto blocked = [] {
+    StopControl control(1);
+    control.acknowledge(0, Phase::stopped);
+    Runner runner(control, {.leave_at_deadline = true});
+    runner.request_stop({.deadline = 30ms}, "test");
+    DrainReport report = runner.run();
+    runner.leave_with(report.exit_code);
+    for (;;) ::pause();  // as a report that nobody reads
+  };
+  EXPECT_EXIT(blocked(), testing::ExitedWithCode(0), "");
 }
 
 TEST(RunnerDeathTest, TheThirdSignalLeavesAtOnce) {

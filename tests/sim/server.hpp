@@ -61,6 +61,11 @@ class SimServer {
     control.enter(phase, {.announce = 0s, .idle_grace = idle_grace, .deadline = 25s, .force_margin = 500ms},
                   std::move(why));
   }
+  void announce(Duration announce) {
+    control.enter(Phase::announcing,
+                  {.announce = announce, .idle_grace = 1s, .deadline = 25s, .force_margin = 500ms}, "test");
+    settle();
+  }
   [[nodiscard]] bool acknowledged(Phase phase) { return control.acknowledged(0) >= phase; }
 
   /// What the reactor's thread does once its loop is left.

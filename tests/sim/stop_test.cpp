@@ -1,5 +1,7 @@
 // The stop, phase by phase: who is served, who is closed when, and what is counted. On the simulated clock.
 
+#include <algorithm>
+
 #include "tests/sim/server.hpp"
 
 namespace lastcall::test {
@@ -32,7 +34,7 @@ TEST_P(StopTest, NothingOpenIsDrainedAtOnce) {
 
 TEST_P(StopTest, AnnouncingServesOn) {
   SimServer server(sim());
-  server.enter(Phase::announcing);
+  server.announce(1h);
   SimPeer peer = server.connect();
   peer.write(get("/plaintext"));
   server.run_for(1s);
@@ -40,6 +42,88 @@ TEST_P(StopTest, AnnouncingServesOn) {
   EXPECT_EQ(got.status, 200);
   EXPECT_FALSE(got.closes());
   EXPECT_FALSE(server.acknowledged(Phase::draining));
+}
+
+// The share of answers that send the client away is that of the announced time that has passed.
+TEST_P(StopTest, AnnouncingSendsMoreAndMoreClientsAway) {
+  SimServer server(sim());
+  const Instant began = server.network.now();
+  server.announce(10s);
+  int sent_away[5] = {};
+  for (int part = 0; part < 5; ++part) {
+    server.run_until(began + 2s * part + 1s);
+    for (int i = 0; i < 100; ++i) {
+      SimPeer peer = server.connect();
+      peer.write(get("/plaintext"));
+      server.settle();
+      Answer got = parse_answer(peer.read_all());
+      ASSERT_EQ(got.status, 200);
+      EXPECT_EQ(got.closes(), peer.saw_eof());
+      sent_away[part] += got.closes() ? 1 : 0;
+      peer.close();
+    }
+  }
+  for (int part = 0; part < 5; ++part) EXPECT_NEAR(sent_away[part], 10 + 20 * part, 2) << part;
+  EXPECT_EQ(server.network.resets(), 0u);
+}
+
+// Whoever is told to leave has no request of his left behind.
+TEST_P(StopTest, AnnouncingAnswersAllThatWasPipelined) {
+  SimServer server(sim());
+  server.announce(10s);
+  server.run_for(9900ms);
+  for (int i = 0; i < 20; ++i) {
+    SimPeer peer = server.connect();
+    std::string text;
+    for (int j = 0; j < 5; ++j) text += get("/plaintext");
+    peer.write(text);
+    server.settle();
+    std::string stream = peer.read_all();
+    size_t answers = 0;
+    for (size_t at = 0; (at = stream.find("Hello, World!", at)) != std::string::npos; ++at) ++answers;
+    EXPECT_EQ(answers, 5u);
+  }
+}
+
+// The gate: the listeners stay open for handshakes under way, also while connections drain.
+TEST_P(StopTest, HeldListenersAcceptUntilTheyAreReleased) {
+  SimServer server(sim());
+  server.run_for(1s);
+  SimPeer idle = server.connect();
+  server.run_for(1ms);
+  server.control.hold_listeners();
+  server.enter(Phase::draining, 100ms);
+  server.run_for(200ms);
+  EXPECT_FALSE(server.acknowledged(Phase::draining));
+  EXPECT_TRUE(idle.saw_eof());
+  SimPeer late = server.connect();
+  server.run_for(99ms);
+  EXPECT_FALSE(late.saw_eof()) << "the idle grace is counted from its own arrival";
+  late.write(get("/plaintext"));
+  server.settle();
+  Answer got = parse_answer(late.read_all());
+  EXPECT_EQ(got.status, 200);
+  EXPECT_TRUE(got.closes());
+  SimPeer queued = server.connect();
+  queued.write(get("/plaintext"));
+  server.control.release_listeners();
+  server.settle();
+  EXPECT_TRUE(server.acknowledged(Phase::draining));
+  EXPECT_EQ(parse_answer(queued.read_all()).status, 200);
+  EXPECT_EQ(server.counters().accepted_while_stopping, 2u);
+  EXPECT_TRUE(server.connect().saw_reset());
+}
+
+TEST_P(StopTest, ForcingReleasesHeldListeners) {
+  SimServer server(sim());
+  server.control.hold_listeners();
+  server.enter(Phase::draining);
+  server.settle();
+  EXPECT_FALSE(server.acknowledged(Phase::draining));
+  server.enter(Phase::forcing);
+  server.settle();
+  EXPECT_TRUE(server.acknowledged(Phase::forcing));
+  EXPECT_TRUE(server.connect().saw_reset());
 }
 
 TEST_P(StopTest, QueuedConnectionsAreServedBeforeTheListenerCloses) {
@@ -83,7 +167,7 @@ TEST_P(StopTest, ConnectionsAcceptedWhileStoppingAreCounted) {
   EXPECT_EQ(server.counters().accepted_while_stopping, 1u);
 }
 
-TEST_P(StopTest, IdleConnectionsGetTheIdleGraceToTheMillisecond) {
+TEST_P(StopTest, IdleConnectionsGetTheWholeIdleGrace) {
   SimServer server(sim());
   SimPeer idle = server.connect(), silent = server.connect();
   idle.write(get("/plaintext"));
@@ -93,7 +177,7 @@ TEST_P(StopTest, IdleConnectionsGetTheIdleGraceToTheMillisecond) {
   server.run_for(999ms);
   EXPECT_FALSE(idle.saw_eof() || silent.saw_eof());
   EXPECT_EQ(server.counters().idle, 2u);
-  server.run_for(1ms);
+  server.run_for(101ms);
   EXPECT_TRUE(idle.saw_eof() && silent.saw_eof());
   EXPECT_EQ(server.ended(), 0u);  // they linger
   idle.close();
@@ -101,6 +185,44 @@ TEST_P(StopTest, IdleConnectionsGetTheIdleGraceToTheMillisecond) {
   server.settle();
   EXPECT_EQ(server.counters().idle_closed, 2u);
   EXPECT_EQ(server.network.resets(), 0u);
+}
+
+// Their clients would all come back, elsewhere, in one instant.
+TEST_P(StopTest, IdleConnectionsAreNotClosedAllAtOnce) {
+  SimServer server(sim());
+  std::vector<SimPeer> peers;
+  for (int i = 0; i < 200; ++i) peers.push_back(server.connect());
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.run_for(1s - 1ns);
+  const auto closed = [&] {
+    return std::ranges::count_if(peers, [](SimPeer& peer) { return peer.saw_eof(); });
+  };
+  EXPECT_EQ(closed(), 0);
+  for (int tenth = 1; tenth < 10; ++tenth) {
+    server.run_for(10ms);
+    EXPECT_NEAR(static_cast<double>(closed()), 20 * tenth, 15) << tenth;
+  }
+  server.run_for(11ms);
+  EXPECT_EQ(closed(), 200);
+}
+
+// Nobody told it of the stop, so it may ask again: it gets the grace from its answer on.
+TEST_P(StopTest, AnsweredWithoutAWordItHasTheIdleGraceStill) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/stream?n=5&ms=1000"));
+  server.run_for(1s);
+  server.enter(Phase::draining, 1s);
+  server.run_for(3900ms);  // the last piece came 900 ms ago
+  EXPECT_EQ(server.counters().active, 0u);
+  EXPECT_EQ(parse_answer(peer.read_all()).body.size(), 30u);
+  EXPECT_FALSE(peer.saw_eof());
+  peer.write(get("/plaintext"));
+  server.run_for(1ms);
+  EXPECT_EQ(parse_answer(peer.read_all()).body, "Hello, World!");
+  EXPECT_TRUE(peer.saw_eof());
+  EXPECT_EQ(server.counters().late_requests, 0u);
 }
 
 TEST_P(StopTest, NoIdleGraceClosesAtOnce) {

@@ -90,6 +90,14 @@ IoChoice parse_io(const std::string& text) {
   bad(text, "one of auto, io_uring, epoll");
 }
 
+std::optional<GateTier> parse_gate(const std::string& text) {
+  if (text == "auto") return {};
+  for (GateTier tier : {GateTier::parking, GateTier::syn_filter, GateTier::plain}) {
+    if (text == to_string(tier)) return tier;
+  }
+  bad(text, "one of auto, parking, syn_filter, plain");
+}
+
 template <class T>
 T value_or_throw(Result<T> result) {
   if (!result) throw std::invalid_argument(result.error().message);
@@ -108,7 +116,9 @@ void add_server_options(CLI::App& app, Options& options) {
              "threads that serve; auto: one per usable CPU");
   add_parsed(app, "--io", server.io, parse_io,
              "auto, io_uring or epoll; auto falls back to epoll, saying why");
-  app.add_flag("--pin", server.pin, "reactor i runs on CPU i");
+  app.add_flag("--pin", server.pin, "reactor i runs on CPU i and gets the connections that arrive there");
+  add_parsed(app, "--gate", server.gate, parse_gate,
+             "how a stop keeps new connections away: auto, parking, syn_filter or plain [auto]");
   add_parsed(app, "--announce", server.stop.announce, parse_duration,
              "lame duck: how long a stop still accepts [0s]");
   add_parsed(app, "--idle-grace", server.stop.idle_grace, parse_duration,

@@ -1,0 +1,155 @@
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include <lastcall/core/fd.hpp>
+#include <lastcall/net/tcp_table.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr size_t kReadBytes = 16 * 1024;
+
+Result<std::string> read_file(const char* path) {
+  const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return system_error(std::string("open ") + path, errno);
+  std::string text;
+  char piece[kReadBytes];
+  for (;;) {
+    const ssize_t got = ::read(file.get(), piece, sizeof piece);
+    if (got == 0) return text;
+    if (got > 0) text.append(piece, static_cast<size_t>(got));
+    if (got < 0 && errno != EINTR) return system_error(std::string("read ") + path, errno);
+  }
+}
+
+std::string_view take(std::string_view& text, char end) {
+  const size_t at = text.find(end);
+  const std::string_view taken = text.substr(0, at);
+  text.remove_prefix(at == std::string_view::npos ? text.size() : at + 1);
+  return taken;
+}
+
+std::string_view take_word(std::string_view& line) {
+  while (line.starts_with(' ')) line.remove_prefix(1);
+  return take(line, ' ');
+}
+
+template <class T>
+T number(std::string_view digits, int base) {
+  T value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+  return value;
+}
+
+uint16_t port_of(std::string_view address) {
+  return number<uint16_t>(address.substr(address.rfind(':') + 1), 16);
+}
+
+// "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 …"
+void add_rows(std::string_view table, uint16_t local_port, std::vector<TcpRow>& rows) {
+  take(table, '\n');  // the heading
+  while (!table.empty()) {
+    std::string_view line = take(table, '\n');
+    take_word(line);
+    if (port_of(take_word(line)) != local_port) continue;
+    TcpRow row;
+    row.remote_port = port_of(take_word(line));
+    row.state = number<uint8_t>(take_word(line), 16);
+    for (int skipped = 0; skipped < 5; ++skipped)
+      take_word(line);  // queues, timer, retransmits, uid, timeout
+    row.inode = number<uint64_t>(take_word(line), 10);
+    rows.push_back(row);
+  }
+}
+
+/// Is a socket of `family` in a handshake on one of the ports? Asks with the kernel's dump of sock_diag(7).
+Result<bool> ask_diag(int socket, uint8_t family, std::span<const uint16_t> ports) {
+  struct {
+    nlmsghdr header;
+    inet_diag_req_v2 body;
+  } request{};
+  request.header = {.nlmsg_len = sizeof request,
+                    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                    .nlmsg_seq = 1,
+                    .nlmsg_pid = 0};
+  request.body.sdiag_family = family;
+  request.body.sdiag_protocol = IPPROTO_TCP;
+  request.body.idiag_states = 1u << TcpRow::syn_received;
+  if (::send(socket, &request, sizeof request, 0) < 0) return system_error("sock_diag", errno);
+  bool found = false;
+  alignas(nlmsghdr) char answer[kReadBytes];
+  for (;;) {
+    const ssize_t got = ::recv(socket, answer, sizeof answer, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return system_error("sock_diag", got < 0 ? errno : EPROTO);
+    auto left = static_cast<uint32_t>(got);
+    for (const auto* header = reinterpret_cast<const nlmsghdr*>(answer); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
+      if (header->nlmsg_type == NLMSG_DONE) return found;
+      if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return system_error("sock_diag", EOPNOTSUPP);
+      const auto* row = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
+      found = found || std::ranges::find(ports, ntohs(row->id.idiag_sport)) != ports.end();
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port) {
+  std::vector<TcpRow> rows;
+  const Result<std::string> ipv4 = read_file("/proc/net/tcp");
+  if (!ipv4) return std::unexpected(ipv4.error());
+  add_rows(*ipv4, local_port, rows);
+  if (const Result<std::string> ipv6 = read_file("/proc/net/tcp6")) add_rows(*ipv6, local_port, rows);
+  return rows;
+}
+
+Result<bool> handshakes_under_way(std::span<const uint16_t> ports) {
+  const Fd diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  const Result<bool> ipv4 = ask_diag(diag.get(), AF_INET, ports);
+  if (ipv4 && *ipv4) return true;
+  const Result<bool> ipv6 = ipv4 ? ask_diag(diag.get(), AF_INET6, ports) : ipv4;
+  if (ipv6) return ipv6;
+  for (const uint16_t port : ports) {
+    const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
+    if (!rows) return std::unexpected(rows.error());
+    for (const TcpRow& row : *rows) {
+      if (row.state == TcpRow::syn_received) return true;
+    }
+  }
+  return false;
+}
+
+uint64_t syn_cookies_sent() {
+  std::ifstream setting("/proc/sys/net/ipv4/tcp_syncookies");
+  if (int value = 0; setting >> value && value == 2) return UINT64_MAX;
+  std::ifstream file("/proc/net/netstat");
+  std::string names;
+  std::string values;
+  while (std::getline(file, names) && std::getline(file, values)) {  // a line of names, a line of values
+    std::istringstream name_words(names);
+    std::istringstream value_words(values);
+    std::string name;
+    std::string value;
+    while (name_words >> name && value_words >> value) {
+      if (name == "SyncookiesSent") return number<uint64_t>(value, 10);
+    }
+  }
+  return 0;
+}
+
+}  // namespace lastcall

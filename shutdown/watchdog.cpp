@@ -1,0 +1,42 @@
+#include <unistd.h>
+
+#include <chrono>
+
+#include <lastcall/core/clock.hpp>
+#include <lastcall/shutdown/watchdog.hpp>
+
+namespace lastcall {
+
+Watchdog::~Watchdog() {
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Watchdog::arm(Instant instant) {
+  {
+    std::lock_guard lock(mutex_);
+    instant_ = instant;
+  }
+  changed_.notify_one();
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+}
+
+void Watchdog::exit_with(int code) {
+  std::lock_guard lock(mutex_);
+  exit_code_ = code;
+}
+
+void Watchdog::run() {
+  std::unique_lock lock(mutex_);
+  while (!over_) {
+    if (monotonic_now() >= instant_) ::_exit(exit_code_);
+    // libstdc++'s steady_clock is CLOCK_MONOTONIC.
+    changed_.wait_until(lock, std::chrono::steady_clock::time_point(instant_.time_since_epoch()));
+  }
+}
+
+}  // namespace lastcall
