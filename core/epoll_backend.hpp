@@ -185,7 +185,8 @@ void EpollBackend::on_connections(Token token, Sink& sink) {
     if (slot == nullptr) return;  // stopped by the sink
     const Token name = with_op(slot->token, Op::accept);
     const int accepted = accept_one(slot->fd, SOCK_NONBLOCK);
-    if (accepted == -EAGAIN) return;
+    if (accepted == -EAGAIN || (accepted < 0 && is_transient_accept_error(-accepted)))
+      return;  // epoll comes again
     if (accepted < 0) {
       set_interest(*slot, 0);
       slot->standing = Op::none;

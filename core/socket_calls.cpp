@@ -40,12 +40,11 @@ bool is_transient_accept_error(int code) noexcept {
 
 int accept_one(int fd, int flags) noexcept {
   constexpr int kMaxSkipped = 64;
-  for (int skipped = 0; skipped < kMaxSkipped; ++skipped) {
+  for (int skipped = 1;; ++skipped) {
     int accepted = ::accept4(fd, nullptr, nullptr, flags | SOCK_CLOEXEC);
     if (accepted >= 0) return accepted;
-    if (!is_transient_accept_error(errno)) return -errno;
+    if (!is_transient_accept_error(errno) || skipped == kMaxSkipped) return -errno;
   }
-  return -EAGAIN;
 }
 
 int unread_bytes(int fd) noexcept {

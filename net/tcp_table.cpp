@@ -97,6 +97,7 @@ Result<bool> ask_diag(int socket, uint8_t family, std::span<const uint16_t> port
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return system_error("sock_diag", got < 0 ? errno : EPROTO);
     auto left = static_cast<uint32_t>(got);
+    if (left < sizeof(nlmsghdr)) return system_error("sock_diag", EPROTO);
     for (const auto* header = reinterpret_cast<const nlmsghdr*>(answer); NLMSG_OK(header, left);
          header = NLMSG_NEXT(header, left)) {
       if (header->nlmsg_type == NLMSG_DONE) return found;
@@ -104,6 +105,7 @@ Result<bool> ask_diag(int socket, uint8_t family, std::span<const uint16_t> port
       const auto* row = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
       found = found || std::ranges::find(ports, ntohs(row->id.idiag_sport)) != ports.end();
     }
+    if (left != 0) return system_error("sock_diag", EPROTO);  // cut off
   }
 }
 
@@ -120,6 +122,8 @@ Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port) {
 
 Result<bool> handshakes_under_way(std::span<const uint16_t> ports) {
   const Fd diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  constexpr timeval kPatience{.tv_sec = 0, .tv_usec = 50'000};  // whoever asks has a limit of its own
+  ::setsockopt(diag.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   const Result<bool> ipv4 = ask_diag(diag.get(), AF_INET, ports);
   if (ipv4 && *ipv4) return true;
   const Result<bool> ipv6 = ipv4 ? ask_diag(diag.get(), AF_INET6, ports) : ipv4;

@@ -1,11 +1,19 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <utility>
 
 #include <lastcall/core/clock.hpp>
 #include <lastcall/shutdown/watchdog.hpp>
 
 namespace lastcall {
+namespace {
+
+// Whoever wakes up so late was not alone in it: the process was held (SIGSTOP, a freezer, a paused machine).
+constexpr Duration kHalted = 50ms;
+constexpr Duration kExtension = 200ms;  // for the others to leave in order, and to write the report
+
+}  // namespace
 
 Watchdog::~Watchdog() {
   {
@@ -32,8 +40,12 @@ void Watchdog::exit_with(int code) {
 
 void Watchdog::run() {
   std::unique_lock lock(mutex_);
-  while (!over_) {
-    if (monotonic_now() >= instant_) ::_exit(exit_code_);
+  for (bool extended = false; !over_;) {
+    const Instant now = monotonic_now();
+    if (now >= instant_ && now - instant_ >= kHalted && !std::exchange(extended, true)) {
+      instant_ = now + kExtension;
+    }
+    if (now >= instant_) ::_exit(exit_code_);
     // libstdc++'s steady_clock is CLOCK_MONOTONIC.
     changed_.wait_until(lock, std::chrono::steady_clock::time_point(instant_.time_since_epoch()));
   }

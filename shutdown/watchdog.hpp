@@ -10,7 +10,8 @@ namespace lastcall {
 
 /// Ends the process by _exit(2) when its time is up, whatever any other thread is stuck in: a write to a pipe
 /// that nobody reads, a lock, the end of static objects. Its thread does nothing else; no log line, for that
-/// could be what is stuck. There is no thread before arm().
+/// could be what is stuck. When it wakes up more than 50 ms late, the whole process was held, and the others
+/// get 200 ms more, once. There is no thread before arm().
 class Watchdog {
  public:
   Watchdog() = default;
