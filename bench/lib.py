@@ -1,5 +1,6 @@
 """What the benchmarks share: pinned servers with exact CPU accounting, wrk, and the raw record of a run."""
 
+import getpass
 import json
 import os
 import pathlib
@@ -197,16 +198,83 @@ def lastcall(name, folder, io):
     return Server(name, command, None, folder)
 
 
-def nginx(name, folder):
-    """With a prefix of its own inside `folder`."""
-    prefix = pathlib.Path(tempfile.mkdtemp(prefix="nginx-", dir=folder))
+def peer_config(file, folder):
+    """A port, a folder of the peer's own inside `folder`, and its configuration there."""
+    own = pathlib.Path(tempfile.mkdtemp(prefix="peer-", dir=folder))
     port = free_port()
-    config = (BENCH / "peers" / "nginx.conf").read_text(encoding="utf-8").replace("@PORT@", str(port))
-    (prefix / "nginx.conf").write_text(config, encoding="utf-8")
-    return Server(name, [NGINX, "-p", prefix, "-c", prefix / "nginx.conf", "-e", "stderr"], port, folder)
+    config = (BENCH / "peers" / file).read_text(encoding="utf-8")
+    for key, value in {"@PORT@": str(port), "@FOLDER@": str(own), "@USER@": getpass.getuser()}.items():
+        config = config.replace(key, value)
+    (own / file).write_text(config, encoding="utf-8")
+    return port, own, own / file
 
 
-def _first_line(*command):
+def nginx(name, folder):
+    port, prefix, config = peer_config("nginx.conf", folder)
+    return Server(name, [NGINX, "-p", prefix, "-c", config, "-e", "stderr"], port, folder)
+
+
+def haproxy(name, folder):
+    port, _, config = peer_config("haproxy.cfg", folder)
+    return Server(name, [program("haproxy"), "-db", "-f", config], port, folder)
+
+
+def h2o(name, folder):
+    port, own, config = peer_config("h2o.conf", folder)
+    (own / "plaintext").write_text("Hello, World!", encoding="utf-8")
+    return Server(name, [program("h2o"), "-c", config], port, folder)
+
+
+def caddy(name, folder):
+    port, _, config = peer_config("Caddyfile", folder)
+    return Server(name, [program("caddy"), "run", "--config", config, "--adapter", "caddyfile"], port, folder)
+
+
+def go(name, folder):
+    """net/http; built when the source is newer than the program."""
+    source, made = BENCH / "peers" / "shutdown.go", ROOT / "build" / "bench" / "shutdown-go"
+    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([program("go"), "build", "-o", made, source], check=True,
+                       env={**os.environ, "GO111MODULE": "off", "GOCACHE": str(made.parent / "go-cache")})
+    port = free_port()
+    return Server(name, [made, f"127.0.0.1:{port}"], port, folder)
+
+
+def program(name):
+    """Its path; Debian keeps daemons where not every PATH looks."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def install(package):
+    """Installs a Debian package as root or through sudo, without its service being started; False when it cannot."""
+    root = [] if os.getuid() == 0 else ["sudo", "-n"]
+    log = ROOT / "build" / "logs" / f"install-{package}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    policy = pathlib.Path("/usr/sbin/policy-rc.d")  # consulted before a service is started
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=120"]
+    ours = not policy.exists()
+    print(f"installing {package}; the log is {log}", file=sys.stderr)
+    with open(log, "w", encoding="utf-8") as out:
+        def run(*command, **more):
+            return subprocess.run([*root, *command], stdout=out, stderr=out, check=False, **more).returncode == 0
+        try:
+            if ours:
+                run("tee", policy, input=b"#!/bin/sh\nexit 101\n")
+                run("chmod", "755", policy)
+            done = (run(*apt, "install", "-y", "--no-install-recommends", package)
+                    or run(*apt, "update") and run(*apt, "install", "-y", "--no-install-recommends", package))
+            if done and pathlib.Path("/etc/init.d", package).exists():
+                run("update-rc.d", package, "disable")
+            return done
+        except FileNotFoundError:  # no sudo, or not a Debian system
+            return False
+        finally:
+            if ours:
+                run("rm", "-f", policy)
+
+
+def first_line(*command):
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
                               check=False)
@@ -220,11 +288,11 @@ def environment():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "kernel": " ".join(os.uname()[2:5]),
             "cpu": model[1] if model else None, "cpus": len(_cpus), "load_average": os.getloadavg(),
-            "compiler": _first_line("c++", "--version"), "wrk": _first_line("wrk", "--version"),
-            "nginx": _first_line(NGINX, "-v"),
-            "lastcall": _first_line(str(RELEASE / "lastcall"), "--version"),
-            "revision": _first_line("git", "rev-parse", "HEAD"),
-            "uncommitted_changes": bool(_first_line("git", "status", "--porcelain"))}
+            "compiler": first_line("c++", "--version"), "wrk": first_line("wrk", "--version"),
+            "nginx": first_line(NGINX, "-v"),
+            "lastcall": first_line(str(RELEASE / "lastcall"), "--version"),
+            "revision": first_line("git", "rev-parse", "HEAD"),
+            "uncommitted_changes": bool(first_line("git", "status", "--porcelain"))}
 
 
 def save(name, record):

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -118,6 +119,7 @@ class Worker {
   void force();
   void force(Conn& connection);
   void tell_if_empty();
+  [[nodiscard]] bool is_closing_listeners() const noexcept;
   void end_all();
 
   static void add(std::atomic<uint64_t>& counter, uint64_t delta) noexcept {

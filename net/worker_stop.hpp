@@ -135,21 +135,29 @@ void Worker<B, P>::tell_if_empty() {
 }
 
 template <class B, class P>
+bool Worker<B, P>::is_closing_listeners() const noexcept {
+  return std::ranges::any_of(listeners_, [](const auto& one) { return one->stopping && one->socket; });
+}
+
+template <class B, class P>
 void Worker<B, P>::end_all() {
-  // The kernel may still be reading memory of pending sends: end each operation and see its last event before
-  // leaving.
-  if (gate_.count() == 0) return;
-  connections_.for_each([this](Conn& connection) {
-    if (connection.state_ != State::ending) end(connection, CloseReason::forced);
-  });
-  Instant limit = io().now() + kStopGrace;
-  while (gate_.count() != 0 && io().now() < limit) {
+  // The kernel may still be reading memory of pending sends, and an accept may yet complete: the last event
+  // of each operation is seen before leaving. Who comes out of a queue that late is forced like the others,
+  // and counted.
+  bool told = false;
+  for (Instant limit = io().now() + kStopGrace;;) {
+    if (!told && !is_closing_listeners()) {
+      told = true;
+      connections_.for_each([this](Conn& connection) {
+        if (connection.state_ != State::ending) end(connection, CloseReason::forced);
+      });
+    }
     settle_dirty();
-    if (gate_.count() == 0) break;
+    if ((told && gate_.count() == 0) || io().now() >= limit) return;
     reactor_.turn(
         loop_.dirty != nullptr ? Instant{} : limit,
         [this](const Event& event) {
-          if (event.token.kind == kConnection) on_event(event);
+          if (event.token.kind == kConnection || event.token.kind == kListener) on_event(event);
         },
         [](Timer&) {});
   }

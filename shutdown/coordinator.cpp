@@ -10,7 +10,8 @@ namespace {
 
 constexpr Duration kShortestStop =
     20ms;  // still lets reactors leave, and is within the 50 ms a stop may be late
-constexpr Duration kLeaveTime = 100ms;  // for reactors to leave their loops
+constexpr Duration kLeaveTime = 100ms;     // for reactors to leave their loops
+constexpr Duration kShortestLeave = 10ms;  // of them, when the step into stopped comes late
 constexpr Duration kSilence = 1s;
 constexpr Duration kProgressInterval = 1s;
 
@@ -35,11 +36,11 @@ Plan plan_of(const StopOptions& options, bool skip_announce, Instant now) {
 
 Coordinator::Coordinator(uint32_t reactors) : acknowledged_(reactors, Phase::running) {}
 
-std::vector<Coordinator::Action> Coordinator::step(const Input& input, Instant now) {
+std::vector<Coordinator::Action> Coordinator::step(std::span<const Input> inputs, Instant now) {
   LASTCALL_CHECK(now >= now_);
   if (finished_) return {};
   now_ = now;
-  std::visit([this](const auto& known) { take(known); }, input);
+  for (const Input& input : inputs) std::visit([this](const auto& known) { take(known); }, input);
   while (advance()) {
   }
   remind();
@@ -105,7 +106,7 @@ bool Coordinator::advance() {
       if (quiet() || now_ >= stop_at_) enter(Phase::stopped, forced_why_);
       break;
     case Phase::stopped:
-      if (all_acknowledged(Phase::stopped) || now_ >= deadline_) finish();
+      if (all_acknowledged(Phase::stopped) || now_ >= std::max(deadline_, leave_by_)) finish();
       break;
   }
   return phase_ != before;
@@ -119,6 +120,7 @@ void Coordinator::enter(Phase phase, std::string why) {
   phase_ = phase;
   progress_at_ = phase == Phase::draining ? after(now_, kProgressInterval) : kNever;
   if (phase == Phase::forcing) forced_why_ = why;
+  if (phase == Phase::stopped) leave_by_ = after(now_, std::min(kShortestLeave, deadline_ - stop_at_));
   actions_.emplace_back(Enter{phase, std::move(why)});
 }
 
@@ -166,7 +168,7 @@ Instant Coordinator::next_wake() const noexcept {
     case Phase::announcing: return drain_at_;
     case Phase::draining: return std::min({force_at_, progress_at_, silent_at_});
     case Phase::forcing: return std::min(stop_at_, silent_at_);
-    case Phase::stopped: return deadline_;
+    case Phase::stopped: return std::max(deadline_, leave_by_);
   }
   return kNever;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -19,7 +20,9 @@ namespace lastcall {
 ///           → draining     announce is over, or at once
 ///           → forcing      `force_margin` before the deadline, or at once on a force
 ///           → stopped      everyone acknowledged the phase and nothing is open; or just before the deadline
-///           → finish       everyone acknowledged stopped; or the deadline: whoever did not is stuck
+///           → finish       everyone acknowledged stopped; or the deadline, but not within 10 ms of stopped:
+///           whoever did
+///                          not is stuck
 ///
 /// The plan of a stop requested at T, with D = max(deadline, 20 ms):
 ///   deadline  T + D;
@@ -41,7 +44,7 @@ class Coordinator {
     uint32_t reactor = 0;
     Phase phase = Phase::running;
   };
-  /// Feed counts before the acknowledgements that were read before them: a zero then holds for good.
+  /// Read them after the acknowledgements of the same step: a zero then holds for good.
   struct Counts {
     std::vector<uint64_t> open;  ///< connections, one entry a reactor
     uint64_t tasks = 0;          ///< background tasks still running; a stop waits for them as for connections
@@ -73,7 +76,9 @@ class Coordinator {
 
   /// Takes one input and returns what follows from it and from the time, in order. `now` never goes back.
   /// After Finish nothing has an effect.
-  [[nodiscard]] std::vector<Action> step(const Input& input, Instant now);
+  [[nodiscard]] std::vector<Action> step(const Input& input, Instant now) { return step({&input, 1}, now); }
+  /// What was seen at one look, judged together: none of it is late because another part came first.
+  [[nodiscard]] std::vector<Action> step(std::span<const Input> inputs, Instant now);
 
   /// When step() is to be called at the latest; kNever when only an input can change anything.
   [[nodiscard]] Instant next_wake() const noexcept;
@@ -122,6 +127,7 @@ class Coordinator {
   Instant force_at_ = kNever;
   Instant stop_at_ = kNever;
   Instant deadline_ = kNever;
+  Instant leave_by_{};  // not before this, where stopped came too late for the deadline
   Instant progress_at_ = kNever;
   Instant silent_at_ = kNever;
 

@@ -1,5 +1,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,8 +42,9 @@ Runner::Runner(StopControl& control, RunnerOptions options)
       options_(std::move(options)),
       coordinator_(control.reactors()),
       observer_(control),
-      request_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (!request_fd_) throw std::system_error(errno, std::generic_category(), "eventfd");
+      request_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+  if (!request_fd_ || !timer_) throw std::system_error(errno, std::generic_category(), "eventfd or timerfd");
   log_may_wait(false);  // whoever waits for a full pipe does not see a request to stop
 }
 
@@ -64,23 +66,34 @@ DrainReport Runner::run() {
   started_ = true;
   while (!coordinator_.finished()) {
     wait();
-    take_signals();
-    take_requests();
-    look_at_reactors();
+    look_at_reactors();  // first: woken late, it must not judge by what it knew before
+    if (!coordinator_.finished()) {
+      take_signals();
+      take_requests();
+    }
     observer_.look(moment(coordinator_.phase()));
   }
   return std::move(report_);
 }
 
 void Runner::wait() {
+  wake_at(std::min(coordinator_.next_wake(), observer_.next_due()));
   // poll(2) skips a negative descriptor.
   pollfd sources[] = {{.fd = options_.signals ? options_.signals->fd() : -1, .events = POLLIN, .revents = 0},
                       {.fd = control_.wake_fd(), .events = POLLIN, .revents = 0},
-                      {.fd = request_fd_.get(), .events = POLLIN, .revents = 0}};
-  Instant until = std::min(coordinator_.next_wake(), observer_.next_due());
-  timespec left = until == kNever ? timespec{} : to_timespec(until - monotonic_now());
-  int ready = ::ppoll(sources, std::size(sources), until == kNever ? nullptr : &left, nullptr);
+                      {.fd = request_fd_.get(), .events = POLLIN, .revents = 0},
+                      {.fd = timer_.get(), .events = POLLIN, .revents = 0}};
+  int ready = ::ppoll(sources, std::size(sources), nullptr, nullptr);
   LASTCALL_CHECK(ready >= 0 || errno == EINTR || errno == ENOMEM);
+}
+
+// A timeout of ppoll(2) stands still while the process is held by SIGSTOP; an instant does not.
+void Runner::wake_at(Instant instant) {
+  if (instant == wake_at_) return;
+  wake_at_ = instant;
+  itimerspec setting{};  // all zero: never
+  if (instant != kNever) setting.it_value = to_timespec(std::max(instant.time_since_epoch(), Duration(1)));
+  LASTCALL_CHECK(::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &setting, nullptr) == 0);
 }
 
 void Runner::take_signals() {
@@ -96,7 +109,10 @@ void Runner::take_signals() {
 void Runner::on_stop_signal(int number) {
   ++stop_signals_;
   if (stop_signals_ >= 3) ::_exit(2);  // not even a log line: standard error may be what is stuck
-  if (stop_signals_ == 2) return feed(Coordinator::ForceRequested{});
+  if (stop_signals_ == 2) {
+    const Coordinator::Input force = Coordinator::ForceRequested{};
+    return feed({&force, 1});
+  }
   ask({options_.stop, signal_name(number), number == SIGQUIT});
 }
 
@@ -127,46 +143,42 @@ void Runner::take_requests() {
 
 void Runner::look_at_reactors() {
   control_.clear_wake();  // before looking, so that what comes later wakes again
-  std::vector<Phase> acknowledged;
+  std::vector<Coordinator::Input> seen;
   for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
-    acknowledged.push_back(control_.acknowledged(reactor));
+    seen.emplace_back(Coordinator::Acknowledged{reactor, control_.acknowledged(reactor)});
   }
-  // Read after the acknowledgements, fed before them: a reactor that acknowledged is never judged by an older
-  // count.
   Coordinator::Counts counts;
   for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
     counts.open.push_back(open_connections(control_.counters(reactor)));
   }
   counts.tasks = tasks_.running.load(std::memory_order_acquire);
-  if (load(tasks_.failed) > 0) feed(Coordinator::TaskFailed{});
-  take_aborted();
-  feed(counts);
-  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
-    feed(Coordinator::Acknowledged{reactor, acknowledged[reactor]});
-  }
+  if (load(tasks_.failed) > 0) seen.emplace_back(Coordinator::TaskFailed{});
+  if (take_aborted()) seen.emplace_back(Coordinator::Aborted{});
+  seen.emplace_back(std::move(counts));
+  feed(seen);
 }
 
-void Runner::take_aborted() {
+bool Runner::take_aborted() {
   std::vector<AbortedExchange> aborted = control_.take_aborted();
-  if (aborted.empty()) return;
   std::ranges::move(aborted, std::back_inserter(report_.aborted));
-  feed(Coordinator::Aborted{});
+  return !aborted.empty();
 }
 
-void Runner::ask(Coordinator::StopRequested request) {
+void Runner::ask(const Coordinator::StopRequested& request) {
   // The deadline is guarded before anything is written.
-  std::vector<Coordinator::Action> actions = decide(request);
+  const Coordinator::Input input = request;
+  std::vector<Coordinator::Action> actions = decide({&input, 1});
   log_event(LogLevel::info, "stop_requested",
             {{"reason", request.reason}, {"deadline", request.options.deadline}});
   act_on(actions);
 }
 
-void Runner::feed(const Coordinator::Input& input) {
-  act_on(decide(input));
+void Runner::feed(std::span<const Coordinator::Input> inputs) {
+  act_on(decide(inputs));
 }
 
-std::vector<Coordinator::Action> Runner::decide(const Coordinator::Input& input) {
-  std::vector<Coordinator::Action> actions = coordinator_.step(input, monotonic_now());
+std::vector<Coordinator::Action> Runner::decide(std::span<const Coordinator::Input> inputs) {
+  std::vector<Coordinator::Action> actions = coordinator_.step(inputs, monotonic_now());
   if (options_.leave_at_deadline) guard_deadline();
   return actions;
 }
@@ -225,7 +237,7 @@ void Runner::act(const Coordinator::Silent& silent) {
 
 void Runner::act(const Coordinator::Finish& finish) {
   stuck_ = finish.stuck;
-  take_aborted();  // what came in while this turn was looking
+  static_cast<void>(take_aborted());  // what came in while this turn was looking
   for (uint32_t reactor : stuck_) {
     report_.aborted.push_back(stuck_exchange(reactor));
     log_event(LogLevel::error, "reactor_stuck",

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,15 +81,16 @@ class Runner {
     std::string reason;
   };
   void wait();
+  void wake_at(Instant instant);
   void take_signals();
   void on_stop_signal(int number);
   void on_other_signal(int number);
   void take_requests();
   void look_at_reactors();
-  void take_aborted();
-  void ask(Coordinator::StopRequested request);
-  void feed(const Coordinator::Input& input);
-  [[nodiscard]] std::vector<Coordinator::Action> decide(const Coordinator::Input& input);
+  [[nodiscard]] bool take_aborted();
+  void ask(const Coordinator::StopRequested& request);
+  void feed(std::span<const Coordinator::Input> inputs);
+  [[nodiscard]] std::vector<Coordinator::Action> decide(std::span<const Coordinator::Input> inputs);
   void guard_deadline();
   void act_on(const std::vector<Coordinator::Action>& actions);
   [[nodiscard]] ProgressObserver::Moment moment(Phase phase) const noexcept;
@@ -114,7 +116,9 @@ class Runner {
   Instant guarded_ = kNever;  // the deadline that the watchdog knows
 
   Fd request_fd_;
-  std::mutex mutex_;  // guards requests_
+  Fd timer_;                  // ready from wake_at_ on
+  Instant wake_at_ = kNever;  // what it is set to
+  std::mutex mutex_;          // guards requests_
   std::vector<Request> requests_;
 
   Watchdog watchdog_;  // destroyed first

@@ -56,7 +56,9 @@ TEST_P(Overload, LimitIsOfAllReactorsTogether) {
 }
 
 TEST_P(Overload, OutOfDescriptorsNeitherSpinsNorFails) {
-  if (kSanitized) GTEST_SKIP() << "UndefinedBehaviorSanitizer opens a pipe to look at memory";
+  // Faulty.AcceptThatFindsNoRoomForLongDoesNotSpin runs there too.
+  if (kAddressSanitized)
+    GTEST_SKIP() << "UBSan calls a vptr invalid when it cannot open a pipe to look at it";
   constexpr size_t kClients = 150;
   start({"--max-connections", "1000"}, {.descriptors = 64});
   std::vector<RawClient> clients;

@@ -34,9 +34,10 @@ class CoordinatorTest : public testing::Test {
  protected:
   using Said = std::vector<std::string>;
 
-  Said step(const C::Input& input) {
+  Said step(const C::Input& input) { return look({input}); }
+  Said look(const std::vector<C::Input>& inputs) {
     Said said;
-    for (const C::Action& action : coordinator_.step(input, start_ + at_)) {
+    for (const C::Action& action : coordinator_.step(inputs, start_ + at_)) {
       said.push_back(std::visit([](const auto& known) { return text_of(known); }, action));
     }
     return said;
@@ -176,8 +177,19 @@ TEST_F(CoordinatorTest, ForcingIsNotStoppingAtTheDeadline) {
 
 TEST_F(CoordinatorTest, ALateWakeUpGoesThroughEverythingInOrder) {
   stop({.announce = 1s});
-  EXPECT_THAT(at(1h), ElementsAre("draining: SIGTERM", "forcing: deadline", "stopped: deadline",
-                                  "finish 2 stuck 0 stuck 1"));
+  EXPECT_THAT(at(1h), ElementsAre("draining: SIGTERM", "forcing: deadline", "stopped: deadline"));
+  EXPECT_EQ(wakes_at(), 1h + 10ms) << "they can only leave once they are told";
+  EXPECT_THAT(at(1h + 10ms), ElementsAre("finish 2 stuck 0 stuck 1"));
+}
+
+TEST_F(CoordinatorTest, WhatIsSeenAtOneLookIsJudgedTogether) {
+  stop({});
+  open(0, 0);
+  all_acknowledge(Phase::draining);  // stopped
+  at_ = 1h;
+  EXPECT_THAT(look({C::Aborted{}, C::Acknowledged{0, Phase::stopped}, C::Acknowledged{1, Phase::stopped}}),
+              ElementsAre("finish 2"))
+      << "nobody is stuck";
 }
 
 TEST_F(CoordinatorTest, ASecondSignalForcesAtOnce) {
@@ -357,6 +369,7 @@ TEST_F(CoordinatorTest, RecordsWhenEachPhaseBegan) {
 
 TEST_F(CoordinatorTest, NothingHappensAfterTheEnd) {
   stop({});
+  at(24900ms);
   at(25s);
   ASSERT_TRUE(coordinator_.finished());
   EXPECT_THAT(stop({}), IsEmpty());

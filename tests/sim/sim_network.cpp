@@ -70,6 +70,7 @@ int SimNetwork::lowest_free() {
 std::shared_ptr<SimConnection> SimNetwork::make_connection() {
   auto connection = std::make_shared<SimConnection>();
   connection->network = this;
+  connection->id = connections_.size();
   connection->window_bytes = options_.window_bytes;
   connections_.push_back(connection);
   return connection;
@@ -204,6 +205,10 @@ void SimNetwork::break_connection(int fd) {
 
 int SimNetwork::unread(int fd) const {
   return static_cast<int>(socket(fd).input.size());
+}
+
+size_t SimNetwork::id(int fd) const {
+  return socket(fd).id;
 }
 
 uint64_t SimNetwork::progress(int fd) const {

@@ -64,6 +64,7 @@ class SimNetwork;
 /// Both ends of one simulated TCP connection. Internal to SimNetwork and SimPeer.
 struct SimConnection : std::enable_shared_from_this<SimConnection> {
   SimNetwork* network = nullptr;
+  size_t id = 0;              // how many connections there were before it
   std::string input;          // sent by the peer, not yet received by the server
   std::string output;         // sent by the server, not yet taken by the peer
   size_t window_bytes = 0;    // most bytes `output` holds
@@ -103,6 +104,7 @@ class SimPeer {
   /// arrive.
   void on_readable(std::function<void()> callback);
 
+  [[nodiscard]] size_t id() const;       ///< see SimNetwork::id()
   [[nodiscard]] size_t untaken() const;  ///< bytes that have arrived and were not taken
   [[nodiscard]] bool saw_eof() const;  ///< the server ended its stream, and everything before that was taken
   [[nodiscard]] bool saw_reset() const;  ///< the connection was reset or refused; untaken bytes are lost then
@@ -174,6 +176,7 @@ class SimNetwork {
   [[nodiscard]] int unread(int fd) const;
   [[nodiscard]] uint64_t progress(int fd) const;
   [[nodiscard]] bool is_open(int fd) const noexcept;
+  [[nodiscard]] size_t id(int fd) const;   ///< of the connection: how many were made before it
   [[nodiscard]] bool take_signal(int fd);  ///< true once after signal(fd)
 
   void run_due();  ///< runs the actions whose time has come

@@ -71,6 +71,10 @@ void SimPeer::on_readable(std::function<void()> callback) {
   }
 }
 
+size_t SimPeer::id() const {
+  return end().id;
+}
+
 size_t SimPeer::untaken() const {
   return end().output.size();
 }

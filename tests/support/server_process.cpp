@@ -10,9 +10,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -33,9 +35,12 @@ Pipe make_pipe() {
 }
 
 std::vector<std::string> environment_with(const std::vector<std::string>& added) {
+  auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
   std::vector<std::string> all;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("LASTCALL_")) all.emplace_back(*entry);
+    std::string_view name = name_of(*entry);
+    bool replaced = std::ranges::any_of(added, [&](const std::string& one) { return name_of(one) == name; });
+    if (!name.starts_with("LASTCALL_") && !replaced) all.emplace_back(*entry);
   }
   all.insert(all.end(), added.begin(), added.end());
   return all;
@@ -160,6 +165,17 @@ Duration ServerProcess::cpu_time() const {
   int64_t system = 0;
   fields >> user >> system;
   return (user + system) * Duration(1s) / ::sysconf(_SC_CLK_TCK);
+}
+
+bool ServerProcess::is_stopped() const {
+  std::error_code gone;
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task", gone)) {
+    std::string stat = read_proc(pid_, ("task/" + task.path().filename().string() + "/stat").c_str());
+    size_t name_end = stat.rfind(')');
+    if (name_end != std::string::npos && stat.compare(name_end, 4, ") T ") != 0) return false;
+  }
+  return !gone;
 }
 
 size_t ServerProcess::peak_memory_bytes() const {

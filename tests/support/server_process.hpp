@@ -60,6 +60,7 @@ class ServerProcess {
   // From /proc, as long as it runs.
   [[nodiscard]] size_t descriptors() const;
   [[nodiscard]] Duration cpu_time() const;         ///< user and system, in steps of 10 ms
+  [[nodiscard]] bool is_stopped() const;           ///< by SIGSTOP, with all of its threads
   [[nodiscard]] size_t peak_memory_bytes() const;  ///< VmHWM
 
  private:

@@ -1,0 +1,115 @@
+#include <gmock/gmock.h>
+
+#include "tests/e2e/fixture.hpp"
+
+namespace lastcall::e2e {
+namespace {
+
+using testing::HasSubstr;
+
+struct Loaded {
+  int exit_code = -1;
+  std::string output;
+  std::string errors;
+  [[nodiscard]] Json json() const { return Json::parse(output, nullptr, false); }
+};
+
+Loaded load(Arguments arguments) {
+  ServerProcess process(LASTCALL_LOAD_BINARY, std::move(arguments));
+  Loaded done;
+  done.exit_code = process.wait_exit(30s).value_or(-1);
+  done.output = process.standard_output();
+  done.errors = process.log();
+  return done;
+}
+
+class LoadEndToEnd : public EndToEnd {};
+LASTCALL_ON_BOTH_BACKENDS(LoadEndToEnd);
+
+TEST_P(LoadEndToEnd, AStopLosesNothing) {
+  start({"--idle-grace", "500ms"});
+  std::string signal = std::to_string(server().pid()) + ":TERM@700ms";
+  Loaded done = load({address(), "--path", "/plaintext", "--keep-alive", "16", "--fresh", "8", "--think",
+                      "2ms", "--duration", "10s", "--signal", signal, "--stop-when-refused", "--json"});
+  EXPECT_EQ(done.exit_code, 0) << done.output << done.errors;
+  Json json = done.json();
+  ASSERT_FALSE(json.is_discarded()) << done.output;
+  EXPECT_EQ(json.at("lost"), 0) << done.output;
+  EXPECT_EQ(json.at("sent"), json.at("outcomes").at("ok"));
+  EXPECT_GE(json.at("outcomes").at("ok"), 100);
+  EXPECT_GE(json.at("outcomes").at("refused"), 24);  // everybody noticed
+  EXPECT_LT(json.at("seconds"), 9.0);
+  EXPECT_EQ(wait_exit(), 0);
+}
+
+TEST_P(LoadEndToEnd, OverEveryKindOfAddressAndThreads) {
+  std::string path = testing::TempDir() + "lastcall-load-" + std::to_string(::getpid()) + ".sock";
+  start({"--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", "unix:" + path});
+  Arguments arguments = {"--keep-alive", "6",    "--fresh",   "3",     "--threads", "3",
+                         "--requests",   "301",  "--body",    "20k",   "--path",    "/echo",
+                         "--method",     "POST", "--chunked", "--json"};
+  for (const std::string& one : server().addresses()) arguments.push_back(one);
+  Loaded done = load(arguments);
+  EXPECT_EQ(done.exit_code, 0) << done.output << done.errors;
+  Json json = done.json();
+  EXPECT_EQ(json.at("outcomes").at("ok"), 301) << done.output;
+  EXPECT_GE(json.at("bytes_received"), 301 * 20 * 1024);
+  EXPECT_EQ(json.at("targets").size(), 3u);
+}
+
+TEST_P(LoadEndToEnd, TellsPeopleWhatItSaw) {
+  start();
+  Loaded done =
+      load({"http://" + address() + "/users/7", "--requests", "20", "--keep-alive", "2", "--rate", "2000"});
+  EXPECT_EQ(done.exit_code, 0) << done.output << done.errors;
+  EXPECT_THAT(done.output, HasSubstr("2 keep-alive and 0 one-request clients, open loop at 2000 requests/s"));
+  EXPECT_THAT(done.output, HasSubstr("200: 20"));
+  EXPECT_THAT(done.output, HasSubstr("p99.9"));
+  EXPECT_THAT(done.output, HasSubstr("lost 0\n"));
+}
+
+TEST(LoadCommandLine, MistakesNameTheFlag) {
+  const std::vector<std::pair<Arguments, std::string>> kMistakes = {
+      {{}, "TARGET"},
+      {{"127.0.0.1"}, "TARGET"},
+      {{"https://127.0.0.1:1"}, "TARGET"},
+      {{":80"}, "TARGET"},
+      {{"fd:3"}, "TARGET"},
+      {{"127.0.0.1:1", "--fresh", "x"}, "--fresh"},
+      {{"127.0.0.1:1", "--keep-alive", "9999", "--fresh", "2"}, "--fresh"},
+      {{"127.0.0.1:1", "--keep-alive", "0"}, "--keep-alive"},
+      {{"127.0.0.1:1", "--think", "5"}, "--think"},
+      {{"127.0.0.1:1", "--duration", "0s"}, "--duration"},
+      {{"127.0.0.1:1", "--rate", "-1"}, "--rate"},
+      {{"127.0.0.1:1", "--rate", "5", "--think", "2ms"}, "--think"},
+      {{"127.0.0.1:1", "--path", "x"}, "--path"},
+      {{"127.0.0.1:1", "--header", "x"}, "--header"},
+      {{"127.0.0.1:1", "--body", "65M"}, "--body"},
+      {{"127.0.0.1:1", "--threads", "65"}, "--threads"},
+      {{"127.0.0.1:1", "--signal", "1@2s"}, "--signal"},
+      {{"127.0.0.1:1", "--signal", "1:FOO@2s"}, "FOO"},
+      {{"127.0.0.1:1", "--signal", "2147483647:TERM@2s"}, "--signal"},
+      {{"127.0.0.1:1", "--bogus"}, "--bogus"},
+  };
+  for (const auto& [arguments, named] : kMistakes) {
+    Loaded done = load(arguments);
+    EXPECT_EQ(done.exit_code, 2) << named;
+    EXPECT_EQ(done.output, "");
+    EXPECT_THAT(done.errors, HasSubstr(named));
+  }
+}
+
+TEST(LoadCommandLine, HelpIsNoMistake) {
+  Loaded done = load({"--help"});
+  EXPECT_EQ(done.exit_code, 0);
+  EXPECT_THAT(done.output, HasSubstr("--stop-when-refused"));
+}
+
+TEST(LoadCommandLine, NothingThereIsAFailure) {
+  Loaded done = load({"127.0.0.1:1", "--stop-when-refused"});
+  EXPECT_EQ(done.exit_code, 1);
+  EXPECT_THAT(done.errors, HasSubstr("nothing was answered"));
+}
+
+}  // namespace
+}  // namespace lastcall::e2e
