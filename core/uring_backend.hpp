@@ -56,7 +56,7 @@ class UringBackend {
   void half_close(int fd) { ::shutdown(fd, SHUT_WR); }
   void abort(int fd) { ::shutdown(fd, SHUT_RDWR); }
   void close(Token token, int fd);
-  [[nodiscard]] int unread(int fd) const { return unread_bytes(fd); }
+  [[nodiscard]] int unread(int fd);
   [[nodiscard]] uint64_t progress(int fd) const { return send_progress(fd); }
 
   template <class Sink>
@@ -140,6 +140,7 @@ class UringBackend {
   std::vector<Slot> slots_;
   PendingSends sends_;
   std::vector<Token> starved_;
+  unsigned dispatched_ = 0;  // completions of this turn, which the ring still holds
 };
 
 template <class Sink>
@@ -149,10 +150,11 @@ void UringBackend::wait(Instant until, Sink&& sink) {
   unsigned count = 0;
   io_uring_cqe* entry = nullptr;
   io_uring_for_each_cqe(&ring_.raw, head, entry) {
+    dispatched_ = ++count;
     dispatch(*entry, sink);
-    ++count;
   }
   io_uring_cq_advance(&ring_.raw, count);
+  dispatched_ = 0;
   end_turn();
 }
 

@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <iostream>
+
 #include "tests/e2e/fixture.hpp"
 
 namespace lastcall::e2e {
@@ -26,20 +29,39 @@ Loaded load(Arguments arguments) {
 class LoadEndToEnd : public EndToEnd {};
 LASTCALL_ON_BOTH_BACKENDS(LoadEndToEnd);
 
-TEST_P(LoadEndToEnd, AStopLosesNothing) {
-  start({"--idle-grace", "500ms"});
-  std::string signal = std::to_string(server().pid()) + ":TERM@700ms";
-  Loaded done = load({address(), "--path", "/plaintext", "--keep-alive", "16", "--fresh", "8", "--think",
-                      "2ms", "--duration", "10s", "--signal", signal, "--stop-when-refused", "--json"});
-  EXPECT_EQ(done.exit_code, 0) << done.output << done.errors;
-  Json json = done.json();
-  ASSERT_FALSE(json.is_discarded()) << done.output;
-  EXPECT_EQ(json.at("lost"), 0) << done.output;
-  EXPECT_EQ(json.at("sent"), json.at("outcomes").at("ok"));
-  EXPECT_GE(json.at("outcomes").at("ok"), 100);
-  EXPECT_GE(json.at("outcomes").at("refused"), 24);  // everybody noticed
-  EXPECT_LT(json.at("seconds"), 9.0);
-  EXPECT_EQ(wait_exit(), 0);
+// 64 clients that keep their connection and 32 that open one for each request, over every kind of address,
+// with and without bodies. LASTCALL_STOPS=N: so many stops.
+TEST_P(LoadEndToEnd, StopAfterStopLosesNothing) {
+  const char* wanted = std::getenv("LASTCALL_STOPS");
+  const int stops = wanted != nullptr ? std::atoi(wanted) : kSanitized ? 4 : 20;
+  const std::string path = testing::TempDir() + "lastcall-stops-" + std::to_string(::getpid()) + ".sock";
+  const Arguments kAddresses = {"127.0.0.1:0", "[::1]:0", ":0", "unix:" + path};
+  int64_t answered = 0;
+  for (int stop = 0; stop < stops; ++stop) {
+    start({"--reactors", "2", "--listen", kAddresses[static_cast<size_t>(stop) % kAddresses.size()]});
+    Arguments arguments = {address(),    "--keep-alive", "64",
+                           "--fresh",    "32",           "--think",
+                           "2ms",        "--seed",       std::to_string(stop + 1),
+                           "--duration", "20s",          "--stop-when-refused",
+                           "--json",     "--signal",     std::to_string(server().pid()) + ":TERM@300ms"};
+    const bool bodies = stop % 8 >= 4;
+    for (const char* more : {"--path", bodies ? "/echo" : "/plaintext"}) arguments.emplace_back(more);
+    if (bodies) arguments.insert(arguments.end(), {"--method", "POST", "--body", "3k", "--chunked"});
+    Loaded done = load(arguments);
+    SCOPED_TRACE("stop " + std::to_string(stop) + ": " + done.output + done.errors);
+    EXPECT_EQ(done.exit_code, 0);
+    const Json json = done.json();
+    ASSERT_FALSE(json.is_discarded());
+    EXPECT_EQ(json.at("lost"), 0);
+    EXPECT_EQ(json.at("sent"), json.at("outcomes").at("ok"));
+    EXPECT_GE(json.at("outcomes").at("refused"), 96);  // everybody noticed
+    EXPECT_EQ(wait_exit(), 0);
+    EXPECT_EQ(report().at("late_requests"), 0);
+    if (HasFailure()) return;
+    answered += json.at("outcomes").at("ok").get<int64_t>();
+  }
+  std::cout << answered << " requests were answered over " << stops << " stops\n";
+  EXPECT_GE(answered, 100 * stops);
 }
 
 TEST_P(LoadEndToEnd, OverEveryKindOfAddressAndThreads) {
