@@ -84,7 +84,7 @@ class ScriptedPeer {
         Visit visit(std::move(fd));
         if (!script(visit, number)) break;
       }
-      listener_.reset();  // from here on, connections are refused
+      ::shutdown(listener_.get(), SHUT_RDWR);  // from here on, connections are refused
     });
   }
   ScriptedPeer(const ScriptedPeer&) = delete;
