@@ -55,13 +55,29 @@ Result<Fd> connect_to(const SocketAddress& address) {
   return socket;
 }
 
+/// Is `filler` in the queue of the listener, and nobody else, not even in a handshake?
+Result<bool> is_alone(int listener, int filler, uint16_t port) {
+  const Result<uint8_t> state = state_of_other_end(filler);
+  const Result<uint32_t> queued = accept_queue_length(listener);
+  const Result<bool> more = handshakes_under_way({&port, 1});
+  if (state && queued && more) return *state == TcpRow::established && *queued == 1 && !*more;
+  // Without sock_diag: each row of the table.
+  const Result<SocketAddress> ours = local_address(filler);
+  if (!ours) return std::unexpected(ours.error());
+  const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
+  if (!rows) return std::unexpected(rows.error());
+  bool filled = false;
+  bool stranger = false;
+  for (const TcpRow& row : *rows) {
+    if (row.waits_for_accept()) (row.remote_port == ours->port() ? filled : stranger) = true;
+  }
+  return filled && !stranger;
+}
+
 /// Everybody in the queue, waiting for those who are still shaking hands.
 std::vector<Fd> empty_queue(int listener, uint16_t port) {
   for (int looks = 0; looks < kLooksForHandshakes; ++looks) {
-    const auto rows = read_tcp_table(port);
-    if (!rows ||
-        std::ranges::none_of(*rows, [](const TcpRow& row) { return row.state == TcpRow::syn_received; }))
-      break;
+    if (!handshakes_under_way({&port, 1}).value_or(false)) break;
     std::this_thread::sleep_for(kLookAgain);
   }
   std::vector<Fd> accepted;
@@ -108,14 +124,8 @@ Result<bool> ParkingListener::fill() {
     const Result<SocketAddress> ours = local_address(filler_.get());
     if (!ours) return std::unexpected(ours.error());
     our_port = ours->port();
-    const Result<std::vector<TcpRow>> rows = read_tcp_table(local->port());
-    if (!rows) return std::unexpected(rows.error());
-    bool filled = false;
-    bool stranger = false;
-    for (const TcpRow& row : *rows) {
-      if (row.waits_for_accept()) (row.remote_port == our_port ? filled : stranger) = true;
-    }
-    if (filled && !stranger) return true;
+    const Result<bool> alone = is_alone(listener_.get(), filler_.get(), local->port());
+    if (!alone || *alone) return alone;
   }
 
   if (::listen(listener_.get(), kStrayBacklog) != 0) return system_error("listen", errno);

@@ -3,18 +3,21 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <string_view>
 
 #include <lastcall/core/fd.hpp>
+#include <lastcall/net/socket.hpp>
 #include <lastcall/net/tcp_table.hpp>
 
 namespace lastcall {
@@ -75,38 +78,70 @@ void add_rows(std::string_view table, uint16_t local_port, std::vector<TcpRow>& 
   }
 }
 
-/// Is a socket of `family` in a handshake on one of the ports? Asks with the kernel's dump of sock_diag(7).
-Result<bool> ask_diag(int socket, uint8_t family, std::span<const uint16_t> ports) {
-  struct {
-    nlmsghdr header;
-    inet_diag_req_v2 body;
-  } request{};
+struct DiagRequest {
+  nlmsghdr header{};
+  inet_diag_req_v2 body{};
+};
+
+/// A socket for sock_diag(7), with the request sent.
+Result<Fd> send_to_diag(DiagRequest& request, uint16_t flags) {
   request.header = {.nlmsg_len = sizeof request,
                     .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                    .nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags),
                     .nlmsg_seq = 1,
                     .nlmsg_pid = 0};
-  request.body.sdiag_family = family;
   request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = 1u << TcpRow::syn_received;
-  if (::send(socket, &request, sizeof request, 0) < 0) return system_error("sock_diag", errno);
-  bool found = false;
+  Fd diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  constexpr timeval kPatience{.tv_sec = 0, .tv_usec = 50'000};  // whoever asks has a limit of its own
+  ::setsockopt(diag.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  if (::send(diag.get(), &request, sizeof request, 0) < 0) return system_error("sock_diag", errno);
+  return diag;
+}
+
+/// Calls `on_row` with each socket of the answer's next message; true at the end of the dump.
+template <class F>
+Result<bool> receive_from_diag(int diag, F&& on_row) {
   alignas(nlmsghdr) char answer[kReadBytes];
-  for (;;) {
-    const ssize_t got = ::recv(socket, answer, sizeof answer, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return system_error("sock_diag", got < 0 ? errno : EPROTO);
-    auto left = static_cast<uint32_t>(got);
-    if (left < sizeof(nlmsghdr)) return system_error("sock_diag", EPROTO);
-    for (const auto* header = reinterpret_cast<const nlmsghdr*>(answer); NLMSG_OK(header, left);
-         header = NLMSG_NEXT(header, left)) {
-      if (header->nlmsg_type == NLMSG_DONE) return found;
-      if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return system_error("sock_diag", EOPNOTSUPP);
-      const auto* row = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
-      found = found || std::ranges::find(ports, ntohs(row->id.idiag_sport)) != ports.end();
-    }
-    if (left != 0) return system_error("sock_diag", EPROTO);  // cut off
+  const ssize_t got = TEMP_FAILURE_RETRY(::recv(diag, answer, sizeof answer, 0));
+  if (got < 0) return system_error("sock_diag", errno);
+  auto left = static_cast<uint32_t>(got);
+  if (left < sizeof(nlmsghdr)) return system_error("sock_diag", EPROTO);
+  for (const auto* header = reinterpret_cast<const nlmsghdr*>(answer); NLMSG_OK(header, left);
+       header = NLMSG_NEXT(header, left)) {
+    if (header->nlmsg_type == NLMSG_DONE) return true;
+    if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return system_error("sock_diag", EOPNOTSUPP);
+    on_row(*static_cast<const inet_diag_msg*>(NLMSG_DATA(header)));
   }
+  if (left != 0) return system_error("sock_diag", EPROTO);  // cut off
+  return false;
+}
+
+/// Is a socket of `family` in a handshake on one of the ports?
+Result<bool> ask_diag(uint8_t family, std::span<const uint16_t> ports) {
+  DiagRequest request;
+  request.body.sdiag_family = family;
+  request.body.idiag_states = 1u << TcpRow::syn_received;
+  const Result<Fd> diag = send_to_diag(request, NLM_F_DUMP);
+  if (!diag) return std::unexpected(diag.error());
+  bool found = false;
+  for (;;) {
+    const Result<bool> over = receive_from_diag(diag->get(), [&](const inet_diag_msg& row) {
+      found = found || std::ranges::find(ports, ntohs(row.id.idiag_sport)) != ports.end();
+    });
+    if (!over) return over;
+    if (*over) return found;
+  }
+}
+
+/// An address as sock_diag has it; its family.
+int to_diag(const SocketAddress& address, __be32 (&out)[4], __be16& port) {
+  port = htons(address.port());
+  if (address.storage.ss_family == AF_INET) {
+    out[0] = reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr.s_addr;
+  } else {
+    std::memcpy(out, &reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_addr, sizeof out);
+  }
+  return address.storage.ss_family;
 }
 
 }  // namespace
@@ -121,12 +156,9 @@ Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port) {
 }
 
 Result<bool> handshakes_under_way(std::span<const uint16_t> ports) {
-  const Fd diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  constexpr timeval kPatience{.tv_sec = 0, .tv_usec = 50'000};  // whoever asks has a limit of its own
-  ::setsockopt(diag.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
-  const Result<bool> ipv4 = ask_diag(diag.get(), AF_INET, ports);
+  const Result<bool> ipv4 = ask_diag(AF_INET, ports);
   if (ipv4 && *ipv4) return true;
-  const Result<bool> ipv6 = ipv4 ? ask_diag(diag.get(), AF_INET6, ports) : ipv4;
+  const Result<bool> ipv6 = ipv4 ? ask_diag(AF_INET6, ports) : ipv4;
   if (ipv6) return ipv6;
   for (const uint16_t port : ports) {
     const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
@@ -136,6 +168,35 @@ Result<bool> handshakes_under_way(std::span<const uint16_t> ports) {
     }
   }
   return false;
+}
+
+Result<uint8_t> state_of_other_end(int connection) {
+  const Result<SocketAddress> ours = local_address(connection);
+  if (!ours) return std::unexpected(ours.error());
+  SocketAddress theirs;
+  theirs.length = sizeof theirs.storage;
+  if (::getpeername(connection, reinterpret_cast<sockaddr*>(&theirs.storage), &theirs.length) != 0)
+    return system_error("getpeername", errno);
+  DiagRequest request;
+  inet_diag_sockid& id = request.body.id;
+  request.body.sdiag_family = static_cast<uint8_t>(to_diag(theirs, id.idiag_src, id.idiag_sport));
+  to_diag(*ours, id.idiag_dst, id.idiag_dport);
+  id.idiag_cookie[0] = id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  const Result<Fd> diag = send_to_diag(request, 0);
+  if (!diag) return std::unexpected(diag.error());
+  uint8_t state = 0;
+  const Result<bool> answered =
+      receive_from_diag(diag->get(), [&state](const inet_diag_msg& row) { state = row.idiag_state; });
+  if (!answered) return std::unexpected(answered.error());
+  return state;
+}
+
+Result<uint32_t> accept_queue_length(int listener) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+    return system_error("get TCP_INFO", errno);
+  return info.tcpi_unacked;
 }
 
 uint64_t syn_cookies_sent() {

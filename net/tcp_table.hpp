@@ -37,6 +37,14 @@ struct TcpRow {
 /// /proc/net/tcp{,6}. An error when neither works.
 [[nodiscard]] Result<bool> handshakes_under_way(std::span<const uint16_t> ports);
 
+/// The state (TcpRow::State) of the other end of `connection`, a TCP connection of this machine to itself:
+/// `listening` when it has no socket of its own yet. By sock_diag(7), in a few microseconds; an error where
+/// that is forbidden.
+[[nodiscard]] Result<uint8_t> state_of_other_end(int connection);
+
+/// How many connections are in the accept queue of a TCP listener.
+[[nodiscard]] Result<uint32_t> accept_queue_length(int listener);
+
 /// How many SYN cookies this network namespace has ever sent, UINT64_MAX when it sends nothing else. A
 /// handshake by cookie is in no table. 0 where it cannot be read.
 [[nodiscard]] uint64_t syn_cookies_sent();

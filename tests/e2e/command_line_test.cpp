@@ -67,15 +67,31 @@ TEST(CommandLine, HelpNamesEveryOption) {
 }
 
 TEST(CommandLine, MistakeIsExitCode1AndNamesTheFlag) {
-  const std::vector<Arguments> kMistakes = {
-      {"--deadline", "5"},         {"--deadline", "-1s"},        {"--deadline", "soon"},
-      {"--idle-grace", "1x"},      {"--announce", ""},           {"--header-timeout", "s"},
-      {"--body-timeout", "1 s"},   {"--write-timeout", "1e99s"}, {"--idle-timeout", "99999999h"},
-      {"--reactors", "0"},         {"--reactors", "many"},       {"--reactors", "-1"},
-      {"--io", "kqueue"},          {"--max-connections", "0"},   {"--max-connections", "x"},
-      {"--max-body-bytes", "1Q"},  {"--max-header-bytes", "1"},  {"--max-header-bytes", "-1k"},
-      {"--log-level", "loud"},     {"--log-format", "xml"},      {"--no-such-flag"},
-      {"--config", "/nonexistent"}};
+  const std::vector<Arguments> kMistakes = {{"--deadline", "5"},
+                                            {"--deadline", "-1s"},
+                                            {"--deadline", "soon"},
+                                            {"--idle-grace", "1x"},
+                                            {"--announce", ""},
+                                            {"--header-timeout", "s"},
+                                            {"--body-timeout", "1 s"},
+                                            {"--write-timeout", "1e99s"},
+                                            {"--idle-timeout", "99999999h"},
+                                            {"--reactors", "0"},
+                                            {"--reactors", "many"},
+                                            {"--reactors", "-1"},
+                                            {"--io", "kqueue"},
+                                            {"--max-connections", "0"},
+                                            {"--max-connections", "x"},
+                                            {"--max-body-bytes", "1Q"},
+                                            {"--max-header-bytes", "1"},
+                                            {"--max-header-bytes", "-1k"},
+                                            {"--log-level", "loud"},
+                                            {"--log-format", "xml"},
+                                            {"--no-such-flag"},
+                                            {"--config", "/nonexistent"},
+                                            {"--config", "/tmp"},
+                                            {"--gate", "open"},
+                                            {"--max-connections", "4294967296"}};
   for (const Arguments& mistake : kMistakes) {
     Arguments arguments = mistake;
     arguments.insert(arguments.begin(), "demo");
@@ -84,6 +100,23 @@ TEST(CommandLine, MistakeIsExitCode1AndNamesTheFlag) {
     EXPECT_THAT(finished.errors, HasSubstr(mistake.front()));
     EXPECT_EQ(finished.output, "");
   }
+}
+
+// One argument each: what follows the address is no address.
+TEST(CommandLine, ListenTakesOneAddress) {
+  Finished finished = run_to_end({"demo", "--listen", "127.0.0.1:0", "127.0.0.1:0"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, HasSubstr("127.0.0.1:0"));
+}
+
+TEST(CommandLine, AsManyConnectionsAsCanBeSaid) {
+  ServerProcess process(LASTCALL_BINARY, {"demo", "--listen", "127.0.0.1:0", "--reactors", "1",
+                                          "--max-connections", "4294967295"});
+  ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
+  RawClient client(process.addresses().at(0));
+  EXPECT_EQ(client.ask(get_request("/plaintext", "Connection: close\r\n")).status, 200);
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait_exit(), 0);
 }
 
 TEST(CommandLine, BadAddressIsExitCode1AndNamesIt) {

@@ -130,6 +130,21 @@ TEST_P(Listening, OnAnInheritedDescriptor) {
   for (int i = 0; i < 8; ++i) EXPECT_EQ(ask("127.0.0.1:" + port_of(address())).status, 200);
 }
 
+// Blocking or not is a property of the socket, and each backend wants it its own way.
+TEST_P(Listening, OneInheritedListenerServesAProcessOfEachBackend) {
+  Fd listener = listen_tcp();
+  start({"--listen", "fd:7"}, {.inherited = {{listener.get(), 7}}});
+  const std::string other_io = std::string(GetParam()) == "epoll" ? "io_uring" : "epoll";
+  ServerProcess other(LASTCALL_BINARY, {"demo", "--listen", "fd:7", "--reactors", "1", "--io", other_io},
+                      {.inherited = {{listener.get(), 7}}});
+  if (!other.wait_for_event("ready")) GTEST_SKIP() << other.log();
+  listener.reset();
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(ask("127.0.0.1:" + port_of(address())).status, 200);
+  other.signal(SIGTERM);
+  EXPECT_EQ(other.wait_exit(10s), 0) << "one of them sleeps in accept";
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(ask("127.0.0.1:" + port_of(address())).status, 200);
+}
+
 TEST_P(Listening, WrongDescriptorIsNamed) {
   EXPECT_THAT(start_another("fd:77").errors, HasSubstr("fd:77"));
   EXPECT_EQ(start_another("fd:2").exit_code, 1);

@@ -43,6 +43,23 @@ TEST_P(Overload, ConnectionBeyondTheLimitGets503) {
   EXPECT_TRUE(eventually([&] { return get("/plaintext").status == 200; }));
 }
 
+// Whoever is told to come again must not keep others out while it hangs around.
+TEST_P(Overload, WhoIsRefusedIsNotInside) {
+  start({"--max-connections", "4"});
+  std::vector<RawClient> inside;
+  for (int i = 0; i < 4; ++i) {
+    inside.push_back(connect());
+    ASSERT_EQ(inside.back().ask(get_request("/plaintext")).status, 200);
+  }
+  std::vector<RawClient> outside;
+  for (int i = 0; i < 20; ++i) {
+    outside.push_back(connect());
+    EXPECT_EQ(outside.back().read_answer().status, 503);
+  }
+  inside.pop_back();
+  EXPECT_TRUE(eventually([&] { return get("/plaintext").status == 200; })) << "20 are still lingering";
+}
+
 TEST_P(Overload, LimitIsOfAllReactorsTogether) {
   start({"--max-connections", "8", "--reactors", "2"});
   std::vector<RawClient> clients;

@@ -103,6 +103,12 @@ TEST_P(Reporting, FolderThatIsNotThereIsToldAtTheStart) {
   EXPECT_THAT(finished.errors, ::testing::HasSubstr("/nonexistent/folder/report.json"));
 }
 
+TEST_P(Reporting, IntoAFolderIsToldAtTheStart) {
+  Finished finished = run_to_end({"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--report", "/tmp"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, ::testing::HasSubstr("/tmp"));
+}
+
 TEST_P(Reporting, EveryLineOfTheJsonLogParses) {
   start({"--log-format", "json", "--log-level", "debug"});
   EXPECT_EQ(get("/throw").status, 500);
