@@ -113,9 +113,8 @@ TYPED_TEST(ReceiveContract, UnreadKnowsWhatIsOnItsWay) {
   const Named two = second.first;
   first.second.write("a");
   second.second.write("bc");
-  ASSERT_TRUE(this->run_until([&] {
-    return this->io().unread(one.fd) == 1 && this->io().unread(two.fd) == 2;
-  }));
+  ASSERT_TRUE(
+      this->run_until([&] { return this->io().unread(one.fd) == 1 && this->io().unread(two.fd) == 2; }));
   this->recv_start(one);  // the next turn sees both
   this->recv_start(two);
   int events = 0;

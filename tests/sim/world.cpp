@@ -309,9 +309,7 @@ void World::arrive(Client& client, bool again) {
   Duration delay = chance(0.6) ? 0s : chance(0.1) ? 100ms + up_to(random_, 300ms) : any_size(random_, 20ms);
   ++handshakes_;
   if (delay == 0s) return handshake(client, reactor, listener, false);
-  schedule(delay, [this, &client, to = reactor, on = listener] {
-    handshake(client, to, on, parked_);
-  });
+  schedule(delay, [this, &client, to = reactor, on = listener] { handshake(client, to, on, parked_); });
 }
 
 /// The last packet of a handshake: the connection is in the queue, or nobody knows of it any more.
