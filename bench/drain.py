@@ -127,7 +127,7 @@ def summarise(stops):
     summary = {}
     for name, rows in stops.items():
         outcomes = [row["load"]["outcomes"] for row in rows]
-        line = {key: sum(one[key] for one in outcomes) for key in [*LOST, "ok", "http_5xx", "refused"]}
+        line = {key: sum(one[key] for one in outcomes) for key in [*LOST, "ok", "http_5xx", "refused", "dropped"]}
         line["stops"] = len(rows)
         line["lossy_stops"] = sum(row["load"]["lost"] > 0 for row in rows)
         line["worst"] = max(row["load"]["lost"] for row in rows)
@@ -141,7 +141,7 @@ def summarise(stops):
 
 def show(summary):
     heads = ["stops", "sent", "lost_new", "lost_reuse", "truncated", "stuck", "worst stop", "stops with loss", "5xx",
-             "refused", "exit median ms", "max ms"]
+             "dropped", "refused", "exit median ms", "max ms"]
     print("| server | " + " | ".join(heads) + " |")
     print("|---|" + "---:|" * len(heads))
     for name, line in summary.items():
@@ -150,7 +150,7 @@ def show(summary):
         if line["killed"]:
             times[1] = f"{line['killed']} killed"
         cells = [line["stops"], sent, line["lost_new"], line["lost_reuse"], line["truncated"] + line["malformed"],
-                 line["stuck"], line["worst"], line["lossy_stops"], line["http_5xx"], line["refused"], *times]
+                 line["stuck"], line["worst"], line["lossy_stops"], line["http_5xx"], line["dropped"], line["refused"], *times]
         print(f"| {name} | " + " | ".join(map(str, cells)) + " |")
 
 

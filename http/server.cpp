@@ -29,7 +29,7 @@ namespace {
 constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
 constexpr uint32_t kMostConnections = 1u << 24;
 
-thread_local bool on_reactor = false;  // of whichever server
+thread_local const void* working_for = nullptr;  // the server whose reactor or pool thread this is
 
 uint32_t connection_limit(uint32_t wanted, uint32_t reactors, size_t addresses) {
   if (wanted != 0) return std::min(wanted, kMostConnections);
@@ -96,13 +96,14 @@ struct Server::State {
 /// The reactors' threads of one run, with all they refer to.
 class Reactors {
  public:
-  Reactors(uint32_t count, const ServerOptions& options, uint32_t max_connections)
-      : control_(count),
+  Reactors(const void* server, uint32_t count, const ServerOptions& options, uint32_t max_connections)
+      : server_(server),
+        control_(count),
         session_{.limits = options.limits,
                  .header_timeout = options.header_timeout,
                  .body_timeout = options.body_timeout,
                  .idle_timeout = options.idle_timeout},
-        pool_(options.offload_threads, options.offload_queue),
+        pool_(options.offload_threads, options.offload_queue, [server] { working_for = server; }),
         teardown_(1),
         max_connections_(max_connections) {}
 
@@ -135,8 +136,8 @@ class Reactors {
     std::vector<std::future<Result<void>>> started;
     for (ReactorSetup& setup : setups_) started.push_back(setup.started.get_future());
     for (ReactorSetup& setup : setups_) {
-      threads_.emplace_back([&setup, uring] {
-        on_reactor = true;
+      threads_.emplace_back([&setup, uring, server = server_] {
+        working_for = server;
         uring ? run_reactor_on_io_uring(setup) : run_reactor_on_epoll(setup);
       });
     }
@@ -161,6 +162,7 @@ class Reactors {
   [[nodiscard]] const OffloadPool& pool() const noexcept { return pool_; }
 
  private:
+  const void* server_;
   StopControl control_;
   SessionOptions session_;
   OffloadPool pool_;
@@ -214,12 +216,13 @@ Result<int> Server::State::serve() {
 
   const char* io = *uring ? "io_uring" : "epoll";
   uint32_t max_connections = connection_limit(options.max_connections, reactors, groups->size());
-  auto threads = std::make_unique<Reactors>(reactors, options, max_connections);
+  auto threads = std::make_unique<Reactors>(this, reactors, options, max_connections);
   Gate gate(*groups, threads->control());
   Runner runner(threads->control(), {.stop = options.stop,
                                      .signals = &signals,
                                      .io = io,
                                      .on_drain = [&gate] { gate.close(); },
+                                     .name_peer = peer_address,
                                      .on_signal = {},
                                      .leave_at_deadline = true});
   if (Result<void> started = threads->start(options, router, routes, *groups, *uring); !started) {
@@ -295,7 +298,7 @@ int Server::run() {
     Result<int> served = state_->serve();
     if (served) return *served;
     why = served.error().message;
-  } catch (const std::system_error& failure) {
+  } catch (const std::exception& failure) {
     why = failure.what();
   }
   tell_start_failed(why);
@@ -304,7 +307,8 @@ int Server::run() {
 }
 
 Result<DrainReport> Server::shutdown(const StopOptions& options) {
-  if (on_reactor) return error("shutdown() in a handler would wait for the handler: call stop()");
+  if (working_for == state_.get())
+    return error("shutdown() in a handler would wait for the handler: call stop()");
   {
     std::lock_guard lock(state_->mutex);
     if (!state_->used && !state_->outcome) {

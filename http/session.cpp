@@ -225,20 +225,26 @@ void Session::refuse_body(Refusal refusal) {
 
 void Session::call(Exchange& exchange) {
   state_ = State::handling;
-  const Route& route = *exchange.route;
-  std::atomic<const char*>& running = loop().counters.route;
-  running.store(route.pattern.c_str(), std::memory_order_relaxed);
+  name_handler(exchange);
+  exchange.context.begin_handler();
   try {
-    std::get<SyncHandler>(route.handler.function)(exchange.request, exchange.response);
-    running.store(nullptr, std::memory_order_relaxed);
+    std::get<SyncHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
+    exchange.context.end_handler();
     finish(exchange);
   } catch (const std::exception& error) {
-    running.store(nullptr, std::memory_order_relaxed);
+    exchange.context.end_handler();
     fail(exchange, error.what());
   } catch (...) {
-    running.store(nullptr, std::memory_order_relaxed);
+    exchange.context.end_handler();
     fail(exchange, "not a std::exception");
   }
+}
+
+void Session::name_handler(Exchange& exchange) noexcept {
+  exchange.context.set_handler({.route = exchange.route->pattern.c_str(),
+                                .method = to_string(exchange.head.method).data(),
+                                .fd = link_.fd(),
+                                .began = exchange.began});
 }
 
 void Session::start_task(Exchange& exchange) {
@@ -251,7 +257,7 @@ void Session::start_task(Exchange& exchange) {
     fail(exchange, error.what());
     return;
   }
-  exchange.context.set_name(exchange.route->pattern.c_str());
+  name_handler(exchange);
   exchange.task.start(exchange.context);
 }
 

@@ -30,7 +30,10 @@ class Session {
   [[nodiscard]] Instant deadline() const noexcept { return deadline_; }
   void on_deadline();
   void on_drain();
-  void on_force();
+  /// `unread`: a request has come that was not read yet.
+  void on_force(bool unread);
+  /// The request that is not answered in full: since when, and the pattern of its route; kNever: none.
+  [[nodiscard]] std::pair<Instant, const char*> unanswered() const noexcept;
   void refuse_overload();
   void describe(AbortedExchange& aborted) const;
   void on_close();
@@ -68,6 +71,7 @@ class Session {
   void refuse_body(Refusal refusal);
   void keep_head(Exchange& exchange, std::string_view head_bytes);
   void call(Exchange& exchange);
+  void name_handler(Exchange& exchange) noexcept;
   void start_task(Exchange& exchange);
   void steer_input() noexcept;
   void use_room();

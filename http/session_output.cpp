@@ -218,16 +218,23 @@ void Session::refuse_overload() {
   close(CloseWish::linger, CloseReason::overloaded);
 }
 
-void Session::on_force() {
+void Session::on_force(bool unread) {
   bool answered = exchange_ != nullptr && exchange_->response.head_sent_ && state_ != State::discarding;
   if (state_ == State::closing) return;  // its last answer is on the way out
   if (answered) {
     close(CloseWish::cut, CloseReason::forced);
     return;
   }
-  bool owed = exchange_ != nullptr ? state_ != State::discarding : scanner_.started();
+  bool owed = exchange_ != nullptr ? state_ != State::discarding : scanner_.started() || unread;
   if (owed) write_refusal(503, "503 Service Unavailable: the server is stopping\n", "Retry-After: 1\r\n");
   close(CloseWish::linger, CloseReason::forced);
+}
+
+std::pair<Instant, const char*> Session::unanswered() const noexcept {
+  if (exchange_ != nullptr) {
+    return {exchange_->began, exchange_->route != nullptr ? exchange_->route->pattern.c_str() : nullptr};
+  }
+  return {state_ == State::head && scanner_.started() ? head_began_ : kNever, nullptr};
 }
 
 void Session::describe(AbortedExchange& aborted) const {

@@ -40,10 +40,9 @@ class TaskContext {
   /// Runs a coroutine of this context until it waits again. Every resumption goes through here.
   void resume(std::coroutine_handle<> coroutine) {
     waiter_ = nullptr;
-    std::atomic<const char*>& running = loop_.counters.route;
-    running.store(name_, std::memory_order_relaxed);
+    begin_handler();
     coroutine.resume();
-    running.store(nullptr, std::memory_order_relaxed);
+    end_handler();
     if (done_) finished_(*this);
   }
 
@@ -56,8 +55,11 @@ class TaskContext {
     if (waiter != nullptr) waiter->cancel(*waiter);
   }
 
-  /// What a report calls it when it is stuck; static for the life of the reactor.
-  void set_name(const char* name) noexcept { name_ = name; }
+  /// What a report says of it when it is stuck; before the first begin_handler().
+  void set_handler(const RunningHandler& handler) noexcept { handler_ = handler; }
+  /// Around everything that a handler does on the reactor.
+  void begin_handler() noexcept { loop_.counters.handler.store(&handler_, std::memory_order_release); }
+  void end_handler() noexcept { loop_.counters.handler.store(nullptr, std::memory_order_relaxed); }
   void outermost_done() noexcept { done_ = true; }
   void reset() noexcept {
     waiter_ = nullptr;
@@ -70,7 +72,7 @@ class TaskContext {
   OffloadPool& pool_;
   void (*finished_)(TaskContext&);
   Waiter* waiter_ = nullptr;
-  const char* name_ = nullptr;
+  RunningHandler handler_;
   bool cancelled_ = false;
   bool done_ = false;
 };

@@ -9,6 +9,7 @@ namespace {
 
 constexpr Duration kLookAgain = 1ms;
 constexpr Duration kLookAgainLater = 5ms;  // for a reactor that does not come to close its listener
+constexpr Duration kSlowLook = 20ms;       // many connections: one that is clean must do
 constexpr int kCleanLooks = 2;             // a table is no snapshot
 
 }  // namespace
@@ -40,8 +41,10 @@ void Gate::watch(const std::stop_token& stop) {
   const bool cookies = syn_cookies_sent() != cookies_at_start_ || cookies_at_start_ == UINT64_MAX;
   for (int clean = 0; !stop.stop_requested() && monotonic_now() - began < kGateLimit;) {
     std::this_thread::sleep_for(kLookAgain);
+    const Instant looked = monotonic_now();
     clean = quiet() ? clean + 1 : 0;
-    if (clean < kCleanLooks || cookies) continue;
+    const bool enough = clean >= kCleanLooks || (clean > 0 && monotonic_now() - looked >= kSlowLook);
+    if (!enough || cookies) continue;
     report_.certified = true;
     break;
   }
@@ -68,10 +71,13 @@ void Gate::watch(const std::stop_token& stop) {
 /// Is no handshake under way?
 bool Gate::quiet() const {
   std::vector<uint16_t> ports;
+  bool ipv6 = false;
   for (const ListenerGroup& group : groups_) {
-    if (group.holds_newcomers()) ports.push_back(group.port());
+    if (!group.holds_newcomers()) continue;
+    ports.push_back(group.port());
+    ipv6 = ipv6 || group.takes_ipv6();
   }
-  return !handshakes_under_way(ports).value_or(true);
+  return !handshakes_under_way(ports, ipv6).value_or(true);
 }
 
 GateReport Gate::report() {

@@ -215,7 +215,7 @@ Result<ListenerGroup> ListenerGroup::open_tcp(const Address& address, uint32_t r
     if (group || group.error().code == EADDRINUSE || gate.tier) return group;
     note = group.error().message;
   }
-  auto group = open_unparked(address, reactors, backlog);
+  auto group = open_unparked(address, reactors, backlog, gate);
   if (!group || gate.tier == GateTier::plain) return group;
   group->gate_note_ = std::move(note);
   if (auto allowed = can_drop_syns(); !allowed) {
@@ -249,6 +249,7 @@ Result<ListenerGroup> ListenerGroup::open_parked(const Address& address, uint32_
   if (!bound) return prefixed(address, bound.error());
   group.text_ = format_address(bound->get(), bound->length);
   group.port_ = bound->port();
+  group.ipv6_ = bound->storage.ss_family == AF_INET6;
   if (gate.cpus.size() == reactors) group.cpus_ = gate.cpus;
   auto done = set_reuse_port(leader);
   if (done) done = group.add_siblings(*bound, address.dual_stack, reactors, backlog);
@@ -257,7 +258,8 @@ Result<ListenerGroup> ListenerGroup::open_parked(const Address& address, uint32_
   return group;
 }
 
-Result<ListenerGroup> ListenerGroup::open_unparked(const Address& address, uint32_t reactors, int backlog) {
+Result<ListenerGroup> ListenerGroup::open_unparked(const Address& address, uint32_t reactors, int backlog,
+                                                   const GateOptions& gate) {
   SocketAddress at{address.storage, address.length};
   auto first = bind_first(address, at);
   if (!first) return std::unexpected(first.error());
@@ -272,6 +274,7 @@ Result<ListenerGroup> ListenerGroup::open_unparked(const Address& address, uint3
   if (!bound) return prefixed(address, bound.error());
   auto done = set_reuse_port(leader);
   if (done) done = group.add_siblings(*bound, address.dual_stack, reactors, backlog);
+  if (done && gate.cpus.size() == reactors) done = steer_to_reactors(leader, reactors, gate.cpus, 0);
   if (!done) return prefixed(address, done.error());
   return group;
 }
@@ -366,6 +369,7 @@ Result<void> ListenerGroup::adopt(Fd socket) {
   if (!local) return std::unexpected(std::move(local.error()));
   text_ = format_address(local->get(), local->length);
   port_ = local->port();
+  ipv6_ = local->storage.ss_family == AF_INET6;
   sockets_.push_back(std::move(socket));
   return {};
 }

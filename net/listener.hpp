@@ -70,7 +70,8 @@ class ListenerGroup {
   [[nodiscard]] Fd take(uint32_t reactor) { return std::move(sockets_[reactor]); }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }  ///< with the port in use
   [[nodiscard]] uint16_t port() const noexcept { return port_; }            ///< 0 for Unix sockets
-  [[nodiscard]] bool shared() const noexcept { return shared_; }            ///< one queue for all reactors
+  [[nodiscard]] bool takes_ipv6() const noexcept { return ipv6_; }
+  [[nodiscard]] bool shared() const noexcept { return shared_; }  ///< one queue for all reactors
 
   /// Connections that came before the listeners were complete: to be served.
   [[nodiscard]] std::vector<Fd> take_strays() { return parking_.take_strays(); }
@@ -95,7 +96,8 @@ class ListenerGroup {
                                         const GateOptions& gate);
   static Result<ListenerGroup> open_parked(const Address& address, uint32_t reactors, int backlog,
                                            const GateOptions& gate);
-  static Result<ListenerGroup> open_unparked(const Address& address, uint32_t reactors, int backlog);
+  static Result<ListenerGroup> open_unparked(const Address& address, uint32_t reactors, int backlog,
+                                             const GateOptions& gate);
   Result<void> add_siblings(const SocketAddress& bound, bool dual_stack, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_unix(const Address& address, uint32_t reactors, int backlog);
   static Result<ListenerGroup> open_inherited(const Address& address, uint32_t reactors);
@@ -111,6 +113,7 @@ class ListenerGroup {
   SocketFile file_;
   std::string text_;
   uint16_t port_ = 0;
+  bool ipv6_ = false;
   bool shared_ = false;
 };
 

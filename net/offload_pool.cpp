@@ -51,6 +51,7 @@ std::chrono::steady_clock::time_point to_steady(Instant instant) {
 
 struct OffloadPool::Shared {
   std::mutex mutex;
+  std::function<void()> begin;
   std::condition_variable work;      // for threads: the queue has a task, or closed
   std::condition_variable finished;  // for join_until: nothing is queued or running
   std::deque<Task> queue;
@@ -60,9 +61,10 @@ struct OffloadPool::Shared {
   [[nodiscard]] bool done() const { return queue.empty() && running == 0; }
 };
 
-OffloadPool::OffloadPool(uint32_t max_threads, uint32_t queue_limit)
+OffloadPool::OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin)
     : shared_(std::make_shared<Shared>()), max_threads_(max_threads), queue_limit_(queue_limit) {
   LASTCALL_CHECK(max_threads > 0);
+  shared_->begin = std::move(begin);
 }
 
 OffloadPool::~OffloadPool() {
@@ -94,6 +96,7 @@ bool OffloadPool::start_thread() {
 
 void OffloadPool::run(const std::shared_ptr<Shared>& shared, uint32_t index) {
   set_thread_name("offload-" + std::to_string(index));
+  if (shared->begin) shared->begin();
   std::unique_lock lock(shared->mutex);
   while (true) {
     shared->work.wait(lock, [&] { return shared->closed || !shared->queue.empty(); });

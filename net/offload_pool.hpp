@@ -23,8 +23,8 @@ class OffloadPool {
  public:
   using Task = std::move_only_function<void()>;
 
-  /// At most `max_threads` (from 1) tasks run and `queue_limit` more wait.
-  OffloadPool(uint32_t max_threads, uint32_t queue_limit);
+  /// At most `max_threads` (from 1) tasks run and `queue_limit` more wait. Each thread begins with `begin`.
+  OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin = {});
   OffloadPool(const OffloadPool&) = delete;
   OffloadPool& operator=(const OffloadPool&) = delete;
   ~OffloadPool();  ///< close() and, unless join_until() was called, join without limit

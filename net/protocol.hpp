@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <string_view>
+#include <utility>
 
 #include <lastcall/net/link.hpp>
 
@@ -17,13 +18,16 @@ namespace lastcall {
 ///   active()                 at least one byte of a request has come that is not answered in full
 ///   close_wish(), close_reason()
 ///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection
-///   is not
-///                            active the worker closes it as idle then, and does not call on_deadline()
+///                            is not active the worker closes it as idle then, and does not call
+///                            on_deadline()
 ///   on_drain()               the stop has begun: answer what is there, then close
-///   on_force()               the stop is over for an active connection: answer 503 where no head was sent,
-///   or cut refuse_overload()        over the connection limit: answer 503 and close describe(exchange) what
-///   it is doing, for the report on_close()               the connection is gone; the protocol is destroyed
-///   next
+///   on_force(unread)         the stop is over for an active connection, or one with a request unread in its
+///                            socket: answer 503 where no head was sent, or cut
+///   refuse_overload()        over the connection limit: answer 503 and close
+///   describe(exchange)       what it is doing, for the report
+///   unanswered()             since when a request is not answered in full, kNever for none, and its route
+///   on_close()               the connection is gone; the protocol is destroyed next
+///
 /// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
 template <class P>
 concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,
@@ -38,9 +42,10 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.deadline() } -> std::same_as<Instant>;
   { p.on_deadline() } -> std::same_as<void>;
   { p.on_drain() } -> std::same_as<void>;
-  { p.on_force() } -> std::same_as<void>;
+  { p.on_force(true) } -> std::same_as<void>;
   { p.refuse_overload() } -> std::same_as<void>;
   { p.describe(exchange) } -> std::same_as<void>;
+  { p.unanswered() } -> std::same_as<std::pair<Instant, const char*>>;
   { p.on_close() } -> std::same_as<void>;
 };
 

@@ -38,19 +38,19 @@ void append(Program& program, const Program& more) {
   program.insert(program.end(), more.begin(), more.end());
 }
 
-/// Returns 1 + i on CPU cpus[i].
-Program by_cpu(std::span<const uint32_t> cpus) {
+/// Returns first + i on CPU cpus[i].
+Program by_cpu(std::span<const uint32_t> cpus, uint32_t first) {
   Program program{statement(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_CPU))};
   for (uint32_t i = 0; i < cpus.size(); ++i) {
     program.push_back(only_if(cpus[i], 1));
-    program.push_back(statement(BPF_RET | BPF_K, i + 1));
+    program.push_back(statement(BPF_RET | BPF_K, first + i));
   }
   return program;
 }
 
 /// A: the client's port, M[0]: its address. The kernel's own hash is not used: without help of the network
 /// card it is zero for everybody.
-Program by_hash(uint32_t reactors) {
+Program by_hash(uint32_t reactors, uint32_t first) {
   return {
       statement(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1),  // 2^32 / golden ratio
       statement(BPF_MISC | BPF_TAX),
@@ -59,7 +59,7 @@ Program by_hash(uint32_t reactors) {
       statement(BPF_ALU | BPF_MUL | BPF_K, 0x85ebca6b),
       statement(BPF_ALU | BPF_RSH | BPF_K, 16),
       statement(BPF_ALU | BPF_MOD | BPF_K, reactors),
-      statement(BPF_ALU | BPF_ADD | BPF_K, 1),
+      statement(BPF_ALU | BPF_ADD | BPF_K, first),
       statement(BPF_RET | BPF_A),
   };
 }
@@ -73,8 +73,8 @@ Program syn_aside() {
   };
 }
 
-Program steering(uint32_t reactors, std::span<const uint32_t> cpus, bool syns_aside) {
-  Program spread = cpus.empty() ? Program() : by_cpu(cpus);
+Program steering(uint32_t reactors, std::span<const uint32_t> cpus, uint32_t first, bool syns_aside) {
+  Program spread = cpus.empty() ? Program() : by_cpu(cpus, first);
   Program ipv4{statement(BPF_LDX | BPF_B | BPF_MSH, kNetwork)};  // X: length of the header
   if (syns_aside) {
     ipv4.push_back(statement(BPF_LD | BPF_B | BPF_IND, kNetwork + kTcpFlags));
@@ -84,7 +84,7 @@ Program steering(uint32_t reactors, std::span<const uint32_t> cpus, bool syns_as
   ipv4.push_back(statement(BPF_LD | BPF_W | BPF_ABS, kIpv4Source));
   ipv4.push_back(statement(BPF_ST, 0));
   ipv4.push_back(statement(BPF_LD | BPF_H | BPF_IND, kNetwork));
-  append(ipv4, by_hash(reactors));
+  append(ipv4, by_hash(reactors, first));
 
   Program ipv6;
   if (syns_aside) {
@@ -98,7 +98,7 @@ Program steering(uint32_t reactors, std::span<const uint32_t> cpus, bool syns_as
   ipv6.push_back(statement(BPF_LD | BPF_W | BPF_ABS, kIpv6SourceEnd));
   ipv6.push_back(statement(BPF_ST, 0));
   ipv6.push_back(statement(BPF_LD | BPF_H | BPF_ABS, kNetwork + kIpv6Header));
-  append(ipv6, by_hash(reactors));
+  append(ipv6, by_hash(reactors, first));
 
   // A dual-stack listener sees both. The way past IPv4 is an unconditional jump, whose reach is not 255.
   Program program{
@@ -126,12 +126,12 @@ Result<void> steer(int fd, Program program) {
 
 }  // namespace
 
-Result<void> steer_to_reactors(int fd, uint32_t reactors, std::span<const uint32_t> cpus) {
-  return steer(fd, steering(reactors, cpus, false));
+Result<void> steer_to_reactors(int fd, uint32_t reactors, std::span<const uint32_t> cpus, uint32_t first) {
+  return steer(fd, steering(reactors, cpus, first, false));
 }
 
 Result<void> steer_syns_aside(int fd, uint32_t reactors, std::span<const uint32_t> cpus) {
-  return steer(fd, steering(reactors, cpus, true));
+  return steer(fd, steering(reactors, cpus, 1, true));
 }
 
 Result<void> drop_syns(int fd) {

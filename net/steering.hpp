@@ -12,8 +12,10 @@ namespace lastcall {
 
 /// Which member of a SO_REUSEPORT group gets a connection (SO_ATTACH_REUSEPORT_CBPF, socket(7); no privilege
 /// needed): members 1 to `reactors` by a hash of the client's address and port, or, with `cpus`, the member 1
-/// + i if the packet came in on CPU cpus[i]. Member 0 gets none. `fd`: any member of the group.
-[[nodiscard]] Result<void> steer_to_reactors(int fd, uint32_t reactors, std::span<const uint32_t> cpus);
+/// + i if the packet came in on CPU cpus[i]. Member 0 gets none; where there is no parking listener, reactors
+/// count from `first` = 0. `fd`: any member of the group.
+[[nodiscard]] Result<void> steer_to_reactors(int fd, uint32_t reactors, std::span<const uint32_t> cpus,
+                                             uint32_t first = 1);
 
 /// The same, but a SYN goes to member 0. What ends a handshake that is under way (by SYN cookie: others do
 /// not ask the program) goes where it went before.

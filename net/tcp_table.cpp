@@ -155,11 +155,10 @@ Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port) {
   return rows;
 }
 
-Result<bool> handshakes_under_way(std::span<const uint16_t> ports) {
-  const Result<bool> ipv4 = ask_diag(AF_INET, ports);
-  if (ipv4 && *ipv4) return true;
-  const Result<bool> ipv6 = ipv4 ? ask_diag(AF_INET6, ports) : ipv4;
-  if (ipv6) return ipv6;
+Result<bool> handshakes_under_way(std::span<const uint16_t> ports, bool ipv6) {
+  Result<bool> found = ask_diag(AF_INET, ports);
+  if (found && !*found && ipv6) found = ask_diag(AF_INET6, ports);
+  if (found) return found;
   for (const uint16_t port : ports) {
     const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
     if (!rows) return std::unexpected(rows.error());
@@ -214,7 +213,7 @@ uint64_t syn_cookies_sent() {
       if (name == "SyncookiesSent") return number<uint64_t>(value, 10);
     }
   }
-  return 0;
+  return UINT64_MAX;
 }
 
 }  // namespace lastcall

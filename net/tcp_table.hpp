@@ -33,9 +33,10 @@ struct TcpRow {
 [[nodiscard]] Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port);
 
 /// Whether somebody is shaking hands with a listener on one of the ports: has sent a SYN, and not yet the ACK
-/// that puts the connection into the queue. By sock_diag(7), which takes a fraction of a millisecond, or from
-/// /proc/net/tcp{,6}. An error when neither works.
-[[nodiscard]] Result<bool> handshakes_under_way(std::span<const uint16_t> ports);
+/// that puts the connection into the queue. By sock_diag(7), which takes a fraction of a millisecond
+/// on a quiet machine, some with 100,000 connections in TIME_WAIT, or from /proc/net/tcp{,6}. An error when
+/// neither works. `ipv6`: whether some of the listeners take IPv6 too; else half the work.
+[[nodiscard]] Result<bool> handshakes_under_way(std::span<const uint16_t> ports, bool ipv6 = true);
 
 /// The state (TcpRow::State) of the other end of `connection`, a TCP connection of this machine to itself:
 /// `listening` when it has no socket of its own yet. By sock_diag(7), in a few microseconds; an error where
@@ -45,8 +46,8 @@ struct TcpRow {
 /// How many connections are in the accept queue of a TCP listener.
 [[nodiscard]] Result<uint32_t> accept_queue_length(int listener);
 
-/// How many SYN cookies this network namespace has ever sent, UINT64_MAX when it sends nothing else. A
-/// handshake by cookie is in no table. 0 where it cannot be read.
+/// How many SYN cookies this network namespace has ever sent, UINT64_MAX when it sends nothing else or nobody
+/// can tell. A handshake by cookie is in no table.
 [[nodiscard]] uint64_t syn_cookies_sent();
 
 }  // namespace lastcall

@@ -69,6 +69,7 @@ class Worker {
   static constexpr Duration kAcceptPause = 50ms;  // after the process ran out of descriptors
   static constexpr Duration kForceGrace = 200ms;  // for a 503 of the forcing phase to leave
   static constexpr Duration kStopGrace = 100ms;   // for last events when the loop ends
+  static constexpr Duration kLookForOldest = 250ms;
   static constexpr Duration kIdleSpread =
       100ms;  // over which idle connections are closed, behind the idle grace
   static constexpr Duration kIdleLinger = 150ms;  // for a late request, behind the end of an idle connection
@@ -112,6 +113,7 @@ class Worker {
   // worker_stop.hpp: the phases
   void on_phase();
   void begin_drain();
+  void publish_oldest();
   [[nodiscard]] Instant grace_end(const Conn& connection) const noexcept;
   void close_listeners();
   void finish_listener(Listener& listener);
@@ -136,6 +138,7 @@ class Worker {
   SlotTable<Conn> connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   DrainGate gate_;
+  Timer look_for_oldest_;
   Instant wall_due_{};
   Instant log_due_{};  // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;

@@ -18,12 +18,14 @@ Worker<B, P>::Worker(const WorkerOptions& options, StopControl& control)
       connections_(options.max_connections + kOverloadSlack, kFirstConnection) {
   io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                    control_.broadcast_fd());
+  look_for_oldest_.kind = static_cast<uint16_t>(TimerKind::worker);
   touch_now();
 }
 
 template <class B, class P>
 Worker<B, P>::~Worker() {
   for (auto& listener : listeners_) loop_.timers.cancel(listener->retry);
+  loop_.timers.cancel(look_for_oldest_);
   end_all();
   io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                   control_.broadcast_fd());
@@ -102,6 +104,7 @@ void Worker<B, P>::on_timer(Timer& timer) {
       io().accept_start(listener.token, listener.socket.get());
       return;
     }
+    case TimerKind::worker: publish_oldest(); return;
     case TimerKind::task: {
       auto& task = static_cast<TaskTimer&>(timer);
       task.fire(task);

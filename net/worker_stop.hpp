@@ -20,7 +20,10 @@ void Worker<B, P>::on_phase() {
         break;
       case Phase::draining: begin_drain(); break;
       case Phase::forcing: force(); break;
-      case Phase::stopped: stopped_ = true; break;
+      case Phase::stopped:
+        stopped_ = true;
+        loop_.timers.cancel(look_for_oldest_);
+        break;
     }
   }
   if (phase_ >= Phase::draining && !control_.listeners_held()) close_listeners();
@@ -34,6 +37,22 @@ void Worker<B, P>::begin_drain() {
     connection.protocol_.on_drain();
     connection.touch();
   });
+  publish_oldest();
+}
+
+/// For people: which request the stop is waiting for longest.
+template <class B, class P>
+void Worker<B, P>::publish_oldest() {
+  std::pair<Instant, const char*> oldest{kNever, nullptr};
+  connections_.for_each([&oldest](Conn& connection) {
+    if (connection.state_ == State::open)
+      oldest = std::min(oldest, connection.protocol_.unanswered(),
+                        [](auto& a, auto& b) { return a.first < b.first; });
+  });
+  const int64_t since = oldest.first == kNever ? 0 : oldest.first.time_since_epoch().count();
+  loop_.counters.oldest_since_ns.store(since, std::memory_order_relaxed);
+  loop_.counters.oldest_route.store(oldest.second, std::memory_order_relaxed);
+  loop_.timers.arm(look_for_oldest_, loop_.now + kLookForOldest);
 }
 
 /// When an idle connection is closed whose grace begins now. Not all at once: their clients come back,
@@ -101,7 +120,9 @@ void Worker<B, P>::force() {
 template <class B, class P>
 void Worker<B, P>::force(Conn& connection) {
   connection.touch();
-  if (connection.state_ == State::lingering) end(connection, connection.reason_);
+  // Ended as soon would be a reset over what is still on its way.
+  if (connection.state_ == State::lingering)
+    connection.due_ = std::min(connection.due_, loop_.now + kForceGrace);
   if (connection.state_ != State::open) return;
   bool unsent = connection.sending_ || !connection.prepared_.empty();
   bool idle = !unsent && !connection.protocol_.active();
@@ -119,7 +140,7 @@ void Worker<B, P>::force(Conn& connection) {
   control_.report_aborted(std::move(exchange));
   connection.reason_ = CloseReason::forced;
   connection.due_ = loop_.now + kForceGrace;
-  connection.protocol_.on_force();
+  connection.protocol_.on_force(idle);
 }
 
 template <class B, class P>

@@ -123,8 +123,9 @@ std::optional<OldestRequest> ProgressObserver::oldest(Instant now) const {
   }
   for (uint32_t reactor = 0; !oldest && reactor < control_.reactors(); ++reactor) {
     if (control_.acknowledged(reactor) >= Phase::draining) continue;
-    const char* route = control_.counters(reactor).route.load(std::memory_order_acquire);
-    if (route != nullptr) oldest = {.route = route, .age = {}};
+    const RunningHandler* handler = control_.counters(reactor).handler.load(std::memory_order_acquire);
+    if (handler != nullptr)
+      oldest = {.route = text_of(handler->route), .age = std::max(now - handler->began, Duration::zero())};
   }
   return oldest;
 }
@@ -141,7 +142,8 @@ StopProgress ProgressObserver::progress(const Moment& moment) {
     ReactorProgress one{.active = load(counters.active), .idle = load(counters.idle), .began = 0};
     one.began = began_[reactor] = std::max(began_[reactor], one.active + one.idle);
     bool silent = moment.phase >= Phase::draining && control_.acknowledged(reactor) < Phase::draining;
-    if (silent) one.held_by = text_of(counters.route.load(std::memory_order_acquire));
+    const RunningHandler* handler = silent ? counters.handler.load(std::memory_order_acquire) : nullptr;
+    if (handler != nullptr) one.held_by = text_of(handler->route);
     progress.aborted += load(counters.aborted) - beginnings_[reactor].aborted;
     progress.reactors.push_back(std::move(one));
   }

@@ -24,11 +24,14 @@ uint64_t load(const std::atomic<uint64_t>& counter) noexcept {
 // What a reactor still holds. active and idle alone do not tell: a connection that moves from one to the
 // other between the two reads is in neither. accepted stands still once draining is acknowledged and the
 // three ends only grow, so their difference never reads zero too early.
-uint64_t open_connections(const ReactorCounters& counters) noexcept {
+uint64_t unended(const ReactorCounters& counters) noexcept {
   uint64_t ended = load(counters.idle_closed) + load(counters.completed) + load(counters.aborted);
   uint64_t accepted = load(counters.accepted);
-  uint64_t unended = accepted > ended ? accepted - ended : 0;
-  return std::max(unended, load(counters.active) + load(counters.idle));
+  return accepted > ended ? accepted - ended : 0;
+}
+
+uint64_t open_connections(const ReactorCounters& counters) noexcept {
+  return std::max(unended(counters), load(counters.active) + load(counters.idle));
 }
 
 // From the deadline to the watchdog's _exit: time for a report that is written at the deadline, and for the
@@ -207,7 +210,7 @@ ProgressObserver::Moment Runner::moment(Phase phase) const noexcept {
 void Runner::act(const Coordinator::Enter& entered) {
   auto [active, idle] = observer_.totals();  // as the phase found them
   observer_.enter(moment(entered.phase));
-  if (entered.phase == Phase::draining && options_.on_drain) options_.on_drain();
+  if (entered.phase >= Phase::draining && options_.on_drain) std::exchange(options_.on_drain, {})();
   control_.enter(entered.phase, coordinator_.options(), entered.why);
   Duration deadline = coordinator_.allowed();
   switch (entered.phase) {
@@ -249,14 +252,16 @@ void Runner::act(const Coordinator::Finish& finish) {
 }
 
 AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
-  const char* route = control_.counters(reactor).route.load(std::memory_order_acquire);
-  return {.peer = {},
-          .method = {},
-          .target = route ? route : "",
-          .state = "handling",
-          .age_ms = 0,
-          .bytes_sent = 0,
-          .why = "stuck reactor"};
+  AbortedExchange exchange;
+  exchange.state = "handling";
+  exchange.why = "stuck reactor";
+  const RunningHandler* handler = control_.counters(reactor).handler.load(std::memory_order_acquire);
+  if (handler == nullptr) return exchange;
+  exchange.method = handler->method;
+  exchange.target = handler->route;
+  exchange.age_ms = to_ms(monotonic_now() - handler->began);
+  if (options_.name_peer) exchange.peer = options_.name_peer(handler->fd);
+  return exchange;
 }
 
 void Runner::fill_report(int exit_code) {
@@ -274,6 +279,8 @@ void Runner::fill_report(int exit_code) {
                                 .idle_closed = load(counters.idle_closed),
                                 .completed = load(counters.completed),
                                 .aborted = load(counters.aborted)});
+    // What a stuck reactor holds ends with the process.
+    if (std::ranges::count(stuck_, reactor) > 0) report_.reactors.back().aborted += unended(counters);
     report_.late_requests += load(counters.late_requests);
   }
   report_.background = {

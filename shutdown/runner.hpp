@@ -31,8 +31,11 @@ struct RunnerOptions {
   StopOptions stop{};          ///< of a stop by signal
   Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
   std::string io{};            ///< name of the I/O backend, for the report
-  /// Called once, on the runner's thread, just before the reactors are told to drain. Must return at once.
+  /// Called once, on the runner's thread, just before the reactors are told to drain, or to force where
+  /// draining is skipped. Must return at once.
   std::move_only_function<void()> on_drain{};
+  /// "127.0.0.1:53124" of a connection's descriptor, for the report of a stuck reactor. Empty: not told.
+  std::move_only_function<std::string(int) const> name_peer{};
   /// Called with SIGHUP, SIGUSR1 or SIGUSR2, in any phase, on the runner's thread: the deadline waits for it,
   /// so it must return soon. What it throws is logged. Empty: the signal is logged as ignored.
   std::move_only_function<void(int)> on_signal{};

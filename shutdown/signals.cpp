@@ -1,6 +1,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -10,24 +11,38 @@
 namespace lastcall {
 namespace {
 
-sigset_t handled_signals() noexcept {
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&set, number);
-  return set;
+std::atomic<pthread_t> receiver{};
+
+/// On a thread that does not block the signals. Only what is safe in a signal handler.
+void pass_on(int number) {
+  const int kept = errno;
+  ::pthread_kill(receiver.load(std::memory_order_relaxed), number);
+  errno = kept;
 }
 
 }  // namespace
 
 Signals::Signals() {
-  sigset_t handled = handled_signals();
+  sigset_t handled;
+  ::sigemptyset(&handled);
+  for (int number : kHandled) ::sigaddset(&handled, number);
   fd_.reset(::signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!fd_) throw std::system_error(errno, std::generic_category(), "signalfd");
   ::pthread_sigmask(SIG_BLOCK, &handled, &former_);
+  receiver.store(::pthread_self(), std::memory_order_relaxed);
+  struct sigaction passing {};
+  passing.sa_handler = pass_on;
+  passing.sa_flags = SA_RESTART;
+  passing.sa_mask = handled;
+  for (size_t i = 0; i < kHandled.size(); ++i) {
+    ::sigaction(kHandled[i], nullptr, &former_actions_[i]);
+    if (former_actions_[i].sa_handler != SIG_IGN) ::sigaction(kHandled[i], &passing, nullptr);
+  }
   ::signal(SIGPIPE, SIG_IGN);
 }
 
 Signals::~Signals() {
+  for (size_t i = 0; i < kHandled.size(); ++i) ::sigaction(kHandled[i], &former_actions_[i], nullptr);
   ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
 }
 

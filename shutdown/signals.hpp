@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <csignal>
 #include <optional>
 #include <string>
@@ -8,17 +9,19 @@
 
 namespace lastcall {
 
-/// TERM INT QUIT HUP USR1 USR2 as a descriptor. Make it before any thread starts, since threads inherit the
-/// mask and an unblocked thread would be killed; destroy it on the same thread, where what is then pending is
-/// delivered.
+/// TERM INT QUIT HUP USR1 USR2 as a descriptor, for the thread that makes it: it alone may ask next() and
+/// destroy it, where what is then pending is delivered. Threads that it makes afterwards inherit its mask and
+/// see none of the signals; threads that were there before pass theirs on to it. Of several, the newest gets
+/// what others pass on.
 class Signals {
  public:
-  /// Blocks the signals in the calling thread and ignores SIGPIPE, which stays ignored: threads may still be
-  /// writing. Throws std::system_error when the process has no descriptors left.
+  /// Blocks the signals in the calling thread, catches them in all others, unless they are ignored, and
+  /// ignores SIGPIPE, which stays ignored: threads may still be writing. Throws std::system_error when the
+  /// process has no descriptors left.
   Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
-  /// Gives the calling thread its former mask back.
+  /// Gives the calling thread its former mask, and the process its former actions.
   ~Signals();
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }  ///< readable while a signal is pending
@@ -27,7 +30,10 @@ class Signals {
   [[nodiscard]] std::optional<int> next() noexcept;
 
  private:
+  static constexpr std::array kHandled = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+
   sigset_t former_;
+  std::array<struct sigaction, kHandled.size()> former_actions_{};
   Fd fd_;
 };
 

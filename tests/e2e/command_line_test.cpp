@@ -91,6 +91,7 @@ TEST(CommandLine, MistakeIsExitCode1AndNamesTheFlag) {
                                             {"--config", "/nonexistent"},
                                             {"--config", "/tmp"},
                                             {"--gate", "open"},
+                                            {"--announce", "2s", "--deadline", "2s"},
                                             {"--max-connections", "4294967296"}};
   for (const Arguments& mistake : kMistakes) {
     Arguments arguments = mistake;

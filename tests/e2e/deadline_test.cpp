@@ -78,9 +78,13 @@ TEST_P(Deadline, HandlerThatHogsItsReactor) {
   EXPECT_EQ(wait_exit(), 2);
   EXPECT_LE(Clock::now() - began, 1s + kLate);
   Json aborted = only_aborted();
-  EXPECT_EQ(aborted.value("target", ""), "/spin");  // where the reactor is; it cannot tell for whom
+  EXPECT_EQ(aborted.value("target", ""), "/spin");  // its route
+  EXPECT_EQ(aborted.value("method", ""), "GET");
+  EXPECT_TRUE(aborted.value("peer", "").starts_with("127.0.0.1:")) << aborted;
+  EXPECT_GE(aborted.value("age_ms", 0), 1000);
   EXPECT_EQ(aborted.value("state", ""), "handling");
   EXPECT_EQ(aborted.value("why", ""), "stuck reactor");
+  expect_counted_once(report());
   EXPECT_TRUE(server().wait_for_event("reactor_stuck"));
 }
 

@@ -155,7 +155,10 @@ TEST_P(Reporting, ProgressIsLoggedOnceASecond) {
   EXPECT_EQ(client.read_answer().status, 200);
   client.close();
   EXPECT_EQ(wait_exit(), 0);
-  EXPECT_EQ(log_field(server().wait_for_event("drain_progress").value_or(""), "active"), "1");
+  const std::string line = server().wait_for_event("drain_progress").value_or("");
+  EXPECT_EQ(log_field(line, "active"), "1");
+  EXPECT_EQ(log_field(line, "oldest"), "/sleep");
+  EXPECT_NE(log_field(line, "age"), "");
 }
 
 TEST_P(Reporting, LogLevelOffStillSaysWhyItDoesNotStart) {

@@ -81,6 +81,7 @@ TEST_P(SignalOrder, SecondDuringTheAnnounceEndsItToo) {
     EXPECT_EQ(client.read_end(), StreamEnd::eof);
     EXPECT_EQ(server().wait_exit(10s), 0);
     expect_counted_once(report());
+    EXPECT_EQ(report().at("gate").at("listeners").size(), 1u) << "newcomers are led aside all the same";
   }
 }
 

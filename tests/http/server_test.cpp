@@ -143,6 +143,37 @@ TEST_P(ServerTest, WhatCouldNotStartHasNoReport) {
   EXPECT_NE(report.error().message.find("nonsense"), std::string::npos) << report.error().message;
 }
 
+// A pool thread that waited for the stop would be waited for by it.
+TEST_P(ServerTest, ShutdownInWorkOfTheServersOwnPoolIsAnError) {
+  Server server(options());
+  std::string said;
+  server.get("/", [&](Request&, Response& response) -> Task<> {
+    static_cast<void>(co_await offload([&] {
+      const Result<DrainReport> report = server.shutdown();
+      said = report ? "stopped" : report.error().message;
+    }));
+    response.text("done");
+  });
+  auto exit_code = std::async(std::launch::async, [&] { return server.run(); });
+  RawClient client = connect();
+  EXPECT_EQ(client.ask(get("/")).body, "done");
+  ASSERT_TRUE(server.shutdown({.deadline = 2s}));
+  EXPECT_EQ(exit_code.get(), 0);
+  EXPECT_NE(said.find("call stop()"), std::string::npos) << said;
+}
+
+// The thread of main() was there before, and does not block the signals.
+TEST_P(ServerTest, SignalsReachARunOnAnotherThread) {
+  Server server(options());
+  server.get("/", [](const Request&, Response& response) { response.text("hello"); });
+  auto exit_code = std::async(std::launch::async, [&] { return server.run(); });
+  RawClient client = connect();
+  EXPECT_EQ(client.ask(get("/")).body, "hello");
+  ASSERT_EQ(::kill(::getpid(), SIGTERM), 0);
+  EXPECT_EQ(exit_code.get(), 0);
+  EXPECT_EQ(server.shutdown()->reason, "SIGTERM");
+}
+
 TEST_P(ServerTest, ShutdownInAHandlerIsAnErrorAndStopIsNot) {
   Server server(options());
   std::string said;

@@ -54,6 +54,7 @@ TEST_P(LoadEndToEnd, StopAfterStopLosesNothing) {
     ASSERT_FALSE(json.is_discarded());
     EXPECT_EQ(json.at("lost"), 0);
     EXPECT_EQ(json.at("sent"), json.at("outcomes").at("ok"));
+    EXPECT_EQ(json.at("outcomes").at("dropped"), 0);   // promise 1: whoever gets in is served
     EXPECT_GE(json.at("outcomes").at("refused"), 96);  // everybody noticed
     EXPECT_EQ(wait_exit(), 0);
     EXPECT_EQ(report().at("late_requests"), 0);

@@ -27,6 +27,9 @@ constexpr StopOptions kSoonForced{.deadline = 1h, .force_margin = 1h - 20ms};
 
 /// A thread that watches the broadcast like a reactor and calls `on_phase` for what it sees, until it sees
 /// `stopped`.
+const RunningHandler kSpin{.route = "/spin", .method = "GET", .fd = 7, .began = monotonic_now() - 1h};
+const RunningHandler kSpinN{.route = "/spin/{n}", .method = "GET", .fd = 7, .began = monotonic_now() - 1h};
+
 class FakeReactor {
  public:
   using OnPhase = std::function<void(Phase)>;
@@ -248,8 +251,13 @@ TEST_F(RunnerTest, TheDeadlineForces) {
 }
 
 TEST_F(RunnerTest, AStuckReactorIsReportedAndNotWaitedFor) {
-  Runner runner(control_, {});  // nobody plays the reactor
-  control_.counters(0).route = "/spin";
+  // Nobody plays the reactor.
+  Runner runner(control_, {.name_peer = [](int fd) { return "peer of " + std::to_string(fd); }});
+  control_.counters(0).handler = &kSpin;
+  control_.counters(0).accepted = 10;
+  control_.counters(0).completed = 4;
+  control_.counters(0).idle_closed = 3;
+  control_.counters(0).aborted = 1;
   runner.request_stop({.deadline = 30ms}, "test");
   DrainReport report = runner.run();
   EXPECT_EQ(report.exit_code, 2);
@@ -258,6 +266,10 @@ TEST_F(RunnerTest, AStuckReactorIsReportedAndNotWaitedFor) {
   EXPECT_EQ(report.aborted[0].target, "/spin");
   EXPECT_EQ(report.aborted[0].state, "handling");
   EXPECT_EQ(report.aborted[0].why, "stuck reactor");
+  EXPECT_EQ(report.aborted[0].method, "GET");
+  EXPECT_EQ(report.aborted[0].peer, "peer of 7");
+  EXPECT_GE(report.aborted[0].age_ms, 3'600'000);
+  EXPECT_EQ(report.reactors[0].aborted, 3u) << "what it held ends with the process";
   EXPECT_GE(report.duration_ms, 30);
 }
 
@@ -318,7 +330,7 @@ TEST_F(RunnerTest, ATaskThatDoesNotEndIsAbandoned) {
 TEST_F(RunnerTest, LogsTheStopAsEvents) {
   log_configure(LogFormat::text, LogLevel::info);
   Runner runner(control_, {.stop = {.announce = 1ms, .deadline = 1h}, .signals = &signals_});
-  control_.counters(0).route = "/spin/{n}";
+  control_.counters(0).handler = &kSpinN;
   FakeReactor reactor(control_, stubborn([] { send(SIGTERM); }));
   send(SIGHUP);
   send(SIGINT);
@@ -343,7 +355,7 @@ TEST_F(RunnerTest, LogsTheStopAsEvents) {
 TEST_F(RunnerTest, LogsTheRouteAStuckReactorIsIn) {
   log_configure(LogFormat::text, LogLevel::info);
   Runner runner(control_, {});
-  control_.counters(0).route = "/spin";
+  control_.counters(0).handler = &kSpin;
   runner.request_stop({.deadline = 20ms}, "test");
   testing::internal::CaptureStderr();
   DrainReport report = runner.run();
@@ -385,11 +397,11 @@ TEST_F(RunnerTest, LogsTheOldestRequestOfAnyReactor) {
 TEST_F(RunnerTest, LogsTheHandlerOfASilentReactorAsTheOldest) {
   log_configure(LogFormat::text, LogLevel::info);
   Runner runner(control_, {});
-  control_.counters(0).route = "/spin";
+  control_.counters(0).handler = &kSpin;
   runner.request_stop({.deadline = 1200ms, .force_margin = 0s}, "test");
   testing::internal::CaptureStderr();
   DrainReport report = runner.run();
-  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(" oldest=/spin age=unknown\n"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(" oldest=/spin age=360"));
 }
 
 TEST_F(RunnerTest, TakesSamplesWhileTheStopLasts) {

@@ -33,6 +33,7 @@ struct Flow {
   bool idle_end = false;     // … because nothing was going on
   bool broken = false;       // by the network
   bool aborted = false;      // by the server, in the middle
+  bool looked_at = false;    // the last thing that was asked is what is unread
   bool overloaded = false;   // answered 503, over the connection limit
   bool over_unread = false;  // closed with bytes in its socket, when it had lingered long enough
   bool rushed = false;       // came to a reactor that was on its way out

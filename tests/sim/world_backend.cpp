@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include "tests/sim/world.hpp"
 
@@ -248,6 +249,8 @@ void WorldBackend::half_close(int fd) {
 
 void WorldBackend::check_idle_end(Flow& flow, int fd) {
   flow.idle_end = true;
+  // Who did not look may meet with a request just now, too.
+  if (!std::exchange(flow.looked_at, false)) world_.provoke(flow, kProvokedByVerdict);
   if (int unread = world_.network().unread(fd); unread > 0) {
     world_.fail("an idle connection is not closed over readable bytes", "c%zu with %d bytes in its socket",
                 flow.id, unread);
@@ -300,6 +303,7 @@ int WorldBackend::unread(int fd) {
   world_.interlude(reactor_);
   if (world_.failed()) return 0;
   world_.provoke(flow(fd), kProvokedByVerdict);
+  flow(fd).looked_at = true;
   int bytes = inner_.unread(fd);
   if (bytes > 0) {
     world_.saw(Seen::saved_by_unread);

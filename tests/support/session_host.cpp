@@ -181,7 +181,7 @@ void SessionHost::drain() {
 }
 
 void SessionHost::force() {
-  session_->on_force();
+  session_->on_force(false);
   settle();
 }
 

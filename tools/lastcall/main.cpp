@@ -1,11 +1,27 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <iostream>
 
 #include "demo.hpp"
 #include "options.hpp"
 #include "version.hpp"
 
+namespace {
+
+/// A standard stream that was closed would become the first socket, and the log would go there.
+void open_standard_streams() {
+  int fd = 0;
+  do fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace lastcall;
+  open_standard_streams();
   auto parsed = tool::parse_options(argc, argv);
   if (int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
   auto& options = std::get<tool::Options>(parsed);

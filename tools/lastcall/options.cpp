@@ -211,6 +211,9 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     app.parse(argc, argv);
     if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
     if (!config.empty()) apply_config(app, config);
+    const StopOptions& stop = options.server.stop;
+    if (stop.announce > 0s && stop.announce >= stop.deadline)
+      throw CLI::ValidationError("--announce", "must be shorter than --deadline, of which it is a part");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
       app.exit(error);

@@ -106,7 +106,7 @@ void Client::connected(uint32_t events) {
   answered_on_connection_ = 0;
   mark_refused(false);
   std::string reason;
-  if (peek(reason) == Kept::ended) return refuse(0, "connected, then before the request: " + reason);
+  if (peek(reason) == Kept::ended) return dropped(reason);
   exchange();
   // Whatever came before the request was reported by this edge, and no other follows.
   if (state_ == State::exchanging && (events & (EPOLLIN | EPOLLRDHUP))) receive(true);
@@ -171,7 +171,7 @@ void Client::send_failed(int error) {
     return receive(true);
   }
   if (answered_on_connection_ == 0) {
-    return refuse(0, "connected, then before the request: " + error_name(error));
+    return dropped(error_name(error));
   }
   // It ended between the look and the send: not a byte left, and the next connection takes the request.
   ++context_.tally.closed_idle;
@@ -264,8 +264,14 @@ void Client::fail_unanswered(const std::string& reason) {
 void Client::refuse(int error, const std::string& reason) {
   bool ours = is_our_own(error);
   context_.tally.failed(ours ? Outcome::unable : Outcome::refused, reason, count_);
-  // A full queue of a Unix socket (EAGAIN) passes; so does a connection that was there for a moment.
+  // A full queue of a Unix socket (EAGAIN) passes.
   if (error != 0 && error != EAGAIN && !ours) mark_refused(true);
+  finish(false);
+}
+
+/// A connection that was there for a moment.
+void Client::dropped(const std::string& reason) {
+  note(Outcome::dropped, reason, count_);
   finish(false);
 }
 

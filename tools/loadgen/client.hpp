@@ -70,6 +70,7 @@ class Client {
   void ended(const std::string& reason, bool in_order);
   void fail_unanswered(const std::string& reason);
   void refuse(int error, const std::string& reason);
+  void dropped(const std::string& reason);
   void mark_refused(bool refused);
   void note(Outcome outcome, const std::string& reason, uint64_t count = 1);
   void finish(bool keep);

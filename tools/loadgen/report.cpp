@@ -35,6 +35,7 @@ double per_second(const Summary& summary) {
 const char* meaning(Outcome outcome) {
   switch (outcome) {
     case Outcome::refused: return "safe to retry";
+    case Outcome::dropped: return "safe to retry";
     case Outcome::turned_away: return "safe to retry";
     case Outcome::unable: return "the load's own limits";
     default: return "";

@@ -7,6 +7,7 @@ std::string_view to_string(Outcome outcome) noexcept {
     case Outcome::ok: return "ok";
     case Outcome::http_5xx: return "http_5xx";
     case Outcome::refused: return "refused";
+    case Outcome::dropped: return "dropped";
     case Outcome::turned_away: return "turned_away";
     case Outcome::lost_new: return "lost_new";
     case Outcome::lost_reuse: return "lost_reuse";

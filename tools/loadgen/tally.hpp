@@ -18,7 +18,8 @@ namespace lastcall::load {
 enum class Outcome : uint8_t {
   ok,           ///< a whole answer, status below 500
   http_5xx,     ///< a whole answer, status from 500
-  refused,      ///< not a byte of the request left: no connection, or it ended before; safe to retry
+  refused,      ///< never connected: safe to retry
+  dropped,      ///< connected, and ended before a byte of the request left: safe to retry, but not in order
   turned_away,  ///< pipelined behind an answer with `Connection: close`: told so, safe to retry
   lost_new,     ///< sent as the first on its connection, which ended without a byte of answer
   lost_reuse,   ///< the same on a connection that had answered before
@@ -27,9 +28,10 @@ enum class Outcome : uint8_t {
   stuck,        ///< sent, and no whole answer within the timeout
   unable,       ///< the load's own fault: no local port, descriptor or memory
 };
-inline constexpr std::array kOutcomes = {
-    Outcome::ok,         Outcome::http_5xx,  Outcome::refused,   Outcome::turned_away, Outcome::lost_new,
-    Outcome::lost_reuse, Outcome::truncated, Outcome::malformed, Outcome::stuck,       Outcome::unable};
+inline constexpr std::array kOutcomes = {Outcome::ok,         Outcome::http_5xx,    Outcome::refused,
+                                         Outcome::dropped,    Outcome::turned_away, Outcome::lost_new,
+                                         Outcome::lost_reuse, Outcome::truncated,   Outcome::malformed,
+                                         Outcome::stuck,      Outcome::unable};
 
 [[nodiscard]] std::string_view to_string(Outcome outcome) noexcept;
 
