@@ -91,8 +91,8 @@ class Server {
   /// Stops gracefully and waits until run() has ended; returns how the stop went. From any threads, any
   /// number of times: it is one stop with one report, and a later call may only shorten it. Before run() it
   /// ends the server at once: run() is an error from then on. An error when the server could not start, and
-  /// in a handler that runs on a reactor, which would wait for itself: stop() is for those. Does not return
-  /// where run() has to leave threads behind.
+  /// on this server's own threads (in its handlers, also in offload()), which would wait for themselves:
+  /// stop() is for those. Does not return where run() has to leave threads behind.
   [[nodiscard]] Result<DrainReport> shutdown(const StopOptions& options);
   [[nodiscard]] Result<DrainReport> shutdown();
 

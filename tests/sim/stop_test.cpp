@@ -499,6 +499,22 @@ TEST_P(StopTest, StopWithHandlersStillWaiting) {
   EXPECT_EQ(server.ended(), 10u);
 }
 
+// Whoever comes out of a queue late has not had a chance to speak yet.
+TEST_P(StopTest, TheGraceOfALateConnectionBeginsWithItsAccept) {
+  SimServer server(sim());
+  server.network.options().descriptor_limit = 2;
+  SimPeer first = server.connect(), second = server.connect();
+  server.run_for(10ms);
+  server.enter(Phase::draining, 1s);
+  server.run_for(800ms);
+  first.close();
+  server.run_for(900ms);  // the grace of the stop is over, its own is not
+  EXPECT_FALSE(second.saw_eof());
+  second.write(get("/plaintext"));
+  server.run_for(10ms);
+  EXPECT_EQ(parse_answer(second.read_all()).status, 200);
+}
+
 TEST_P(StopTest, OutOfDescriptorsDuringTheDrain) {
   SimServer server(sim());
   server.network.options().descriptor_limit = 2;
