@@ -129,6 +129,11 @@ class Faulty : public EndToEnd {
 };
 LASTCALL_ON_BOTH_BACKENDS(Faulty);
 
+/// Calls that io_uring does not make.
+class FaultyEpoll : public Faulty {};
+INSTANTIATE_TEST_SUITE_P(Io, FaultyEpoll, testing::Values("epoll"),
+                         [](const auto& made) { return std::string(made.param); });
+
 // The connections stay in the kernel's queue until there is room.
 TEST_P(Faulty, AcceptThatFindsNoRoomOnlyDelays) {
   expect_harmless(Call::accept, {{.error = EMFILE, .every = 3, .times = 3},
@@ -194,8 +199,7 @@ TEST_P(Faulty, WaitThatIsInterrupted) {
     expect_harmless(Call::wait, {{.error = EAGAIN, .every = 2}, {.error = EBUSY, .every = 2}});
 }
 
-TEST_P(Faulty, WaitToTheNanosecondMayBeMissing) {
-  if (on_io_uring()) GTEST_SKIP() << "a call of epoll";
+TEST_P(FaultyEpoll, WaitToTheNanosecondMayBeMissing) {
   expect_harmless(Call::precise_wait, {{.error = ENOSYS}, {.error = EPERM}});
 }
 
@@ -216,8 +220,7 @@ TEST_P(Faulty, SendWithoutMemoryBreaksOneConnection) {
 }
 
 // fs.epoll.max_user_watches, or memory, is used up.
-TEST_P(Faulty, ConnectionThatCannotBeWatchedIsDropped) {
-  if (on_io_uring()) GTEST_SKIP() << "a call of epoll";
+TEST_P(FaultyEpoll, ConnectionThatCannotBeWatchedIsDropped) {
   expect_survived(Call::epoll_add, {{.error = ENOSPC, .every = 3}, {.error = ENOMEM, .every = 3}});
 }
 

@@ -36,7 +36,6 @@ struct Flow {
   bool looked_at = false;    // the last thing that was asked is what is unread
   bool overloaded = false;   // answered 503, over the connection limit
   bool over_unread = false;  // closed with bytes in its socket, when it had lingered long enough
-  bool rushed = false;       // came to a reactor that was on its way out
   bool late_seen = false;    // bytes came behind the idle end
   bool had_answer = false;
   Instant active_at{};    // when bytes last went either way
@@ -67,7 +66,6 @@ struct ReactorState {
   bool tampered = false;  // by a deliberate bug
   uint64_t accepted = 0;  // connections that it was given
   uint64_t closed = 0;    // … and that it closed
-  uint64_t dropped = 0;   // … and that it did not look at on its way out
   uint64_t late = 0;      // … on which bytes came behind an idle end
   Counts before;
   Phase acknowledged = Phase::running;

@@ -10,10 +10,6 @@
 namespace lastcall::test {
 namespace {
 
-// A reactor that is told to leave before its listeners are closed (it overslept the forcing phase) drops what
-// still comes out of them, uncounted, and cuts what has just come without a word in the report. Left out
-// until the server does better; set it to true to see it.
-constexpr bool kLeavingReactorsAccept = true;
 // How often a client that thinks asks again just before it is judged to be idle, and just behind the end.
 constexpr double kProvokedByVerdict = 0.3;
 constexpr double kProvokedByEnd = 0.1;
@@ -128,12 +124,6 @@ void WorldBackend::note_accepted(int fd, bool late) {
   Flow& flow = this->flow(fd);
   flow.state = Flow::State::open;
   flow.active_at = flow.received_at = world_.now();
-  flow.rushed = !kLeavingReactorsAccept && world_.control().phase() == Phase::stopped;
-  if (reactor_.leaving && !kLeavingReactorsAccept) {
-    ++reactor_.dropped;
-    world_.trace("r%u drops c%zu on its way out", reactor_.id, flow.id);
-    return;
-  }
   ++reactor_.accepted;
   if (late) world_.saw(Seen::late_accepts);
   world_.trace("r%u accepts c%zu as %d%s", reactor_.id, flow.id, fd, late ? ", after the cancel" : "");

@@ -401,8 +401,8 @@ bool Client::any_reported() const {
 /// Whatever became of it, the server is not to blame, or has told.
 bool Client::excused(const Ask& ask) const {
   bool connection = !kReportNamesPipelined && any_reported();
-  return left_ || own_fault_ || flow_->broken || flow_->over_unread || flow_->rushed || connection ||
-         in_report_unnamed_ || world_.reported(ask.target) || world_.gone_with_reactor(*flow_);
+  return left_ || own_fault_ || flow_->broken || flow_->over_unread || connection || in_report_unnamed_ ||
+         world_.reported(ask.target) || world_.gone_with_reactor(*flow_);
 }
 
 bool Client::take_unnamed_report() {
