@@ -216,7 +216,11 @@ void Worker<B, P>::fulfil_close_wish(Conn& connection) {
     case CloseWish::none:
       if (connection.peer_ended_ && !connection.protocol_.active()) end(connection, CloseReason::peer_closed);
       return;
-    case CloseWish::direct: end(connection, reason); return;
+    case CloseWish::direct:
+      // A close over what nobody asked for would be a reset, and could destroy the answer on its way.
+      if (!connection.peer_ended_ && io().unread(connection.fd_) > 0) return linger(connection, reason);
+      end(connection, reason);
+      return;
     case CloseWish::linger: linger(connection, reason); return;
     case CloseWish::cut: end(connection, reason); return;
   }

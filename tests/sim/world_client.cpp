@@ -18,9 +18,6 @@ constexpr bool kReportNamesPipelined = false;
 // A handler that throws in the middle of its answer takes earlier answers with it that are complete and not
 // sent yet.
 constexpr bool kFailingHandlerPipelined = false;
-// A request that asks for the close, with bytes behind it in the socket: the close is a reset, and the answer
-// may be lost.
-constexpr bool kBytesBehindTheLastRequest = false;
 
 constexpr Duration kReaction = 300ms;  // most between the end of a stream and the client's close
 
@@ -79,7 +76,7 @@ void Client::ask(size_t times) {
   for (size_t i = 0; i < times; ++i) make_ask();
   if (kind_ == Kind::half_sent && unsent_.size() > 1)
     unsent_.resize(unsent_.size() - 1 - random_.below(unsent_.size() / 2));
-  if (kind_ == Kind::rude && kBytesBehindTheLastRequest)
+  if (kind_ == Kind::rude)  // bytes behind a request that asks for the close
     unsent_ += random_.chance(0.5) ? "\r\n" : "GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n";
   send_some();
 }
