@@ -15,7 +15,7 @@ ssize_t send_some(int fd, std::span<const iovec> iov) noexcept {
   for (;;) {
     ssize_t sent = 0;
     if (iov.size() == 1) {
-      sent = ::send(fd, iov[0].iov_base, iov[0].iov_len, kSendFlags);
+      sent = transmit(fd, iov[0].iov_base, iov[0].iov_len, kSendFlags);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(iov.data());  // which sendmsg(2) only reads

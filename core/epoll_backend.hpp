@@ -95,7 +95,7 @@ class EpollBackend {
   template <class Sink>
   void dispatch(const epoll_event& event, Sink& sink);
   template <class Sink>
-  void on_readable(Token token, bool broken, Sink& sink);
+  void on_readable(Slot* slot, bool broken, Sink& sink);
   template <class Sink>
   void on_writable(Token token, Sink& sink);
   template <class Sink>
@@ -125,8 +125,10 @@ void EpollBackend::wait(Instant until, Sink&& sink) {
 template <class Sink>
 void EpollBackend::dispatch(const epoll_event& event, Sink& sink) {
   const Token token = unpack(event.data.u64);
-  const Slot* slot = find(token);
+  Slot* slot = find(token);
   if (slot == nullptr) return;  // closed by an event before this one
+  // The usual event. What the sink no longer wants after it is dropped when it comes again.
+  if (event.events == EPOLLIN && slot->standing == Op::recv) return on_readable(slot, false, sink);
   switch (slot->standing) {
     case Op::watch: return sink(Event{with_op(slot->token, Op::watch), 1, false, {}});
     case Op::accept: return on_connections(token, sink);
@@ -136,22 +138,20 @@ void EpollBackend::dispatch(const epoll_event& event, Sink& sink) {
   const bool broken = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
   if ((broken || (event.events & EPOLLOUT) != 0) && slot->send != PendingSends::kNone)
     on_writable(token, sink);
-  if ((broken || (event.events & EPOLLIN) != 0) && find_standing(token, Op::recv) != nullptr) {
-    on_readable(token, broken, sink);
-  }
+  slot = find_standing(token, Op::recv);
+  if ((broken || (event.events & EPOLLIN) != 0) && slot != nullptr) on_readable(slot, broken, sink);
   drop_unwanted(token, event.events);
 }
 
 template <class Sink>
-void EpollBackend::on_readable(Token token, bool broken, Sink& sink) {
-  for (int reads = 0; reads < kReadsPerWakeup; ++reads) {
-    Slot* slot = find_standing(token, Op::recv);
-    if (slot == nullptr) return;  // paused, or closed, by the sink
-    const Token name = with_op(slot->token, Op::recv);
-    const ssize_t got = ::recv(slot->fd, scratch_.get(), kScratchBytes, MSG_DONTWAIT);
+void EpollBackend::on_readable(Slot* slot, bool broken, Sink& sink) {
+  const Token name = with_op(slot->token, Op::recv);
+  for (int reads = 0; reads < kReadsPerWakeup && slot != nullptr; ++reads) {
+    const ssize_t got = receive(slot->fd, scratch_.get(), kScratchBytes, MSG_DONTWAIT);
     if (got > 0) {
       sink(Event{name, static_cast<int32_t>(got), false, {scratch_.get(), static_cast<size_t>(got)}});
       if (static_cast<size_t>(got) < kScratchBytes && !broken) return;  // short: the queue is empty
+      slot = find_standing(name, Op::recv);                             // paused, or closed, by the sink
       continue;
     }
     const int code = got == 0 ? 0 : errno;

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -12,6 +14,14 @@
 #include <lastcall/core/socket_calls.hpp>
 
 namespace lastcall {
+
+ssize_t receive(int fd, void* bytes, size_t size, int flags) noexcept {
+  return ::syscall(SYS_recvfrom, fd, bytes, size, flags, nullptr, nullptr);
+}
+
+ssize_t transmit(int fd, const void* bytes, size_t size, int flags) noexcept {
+  return ::syscall(SYS_sendto, fd, bytes, size, flags, nullptr, 0);
+}
 
 void set_nonblocking(int fd, bool on) noexcept {
   int flags = ::fcntl(fd, F_GETFL);

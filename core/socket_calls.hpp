@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstddef>
 #include <cstdint>
 
 namespace lastcall {
@@ -10,6 +13,11 @@ namespace lastcall {
 /// Sets or clears O_NONBLOCK on the open file description, which duplicates of the descriptor share. Checks
 /// that the descriptor is open.
 void set_nonblocking(int fd, bool on) noexcept;
+
+/// recv(2) and send(2) of one buffer. libc's wrappers are cancellation points, which in a program with
+/// threads costs four locked instructions a request; these are not.
+[[nodiscard]] ssize_t receive(int fd, void* bytes, size_t size, int flags) noexcept;
+[[nodiscard]] ssize_t transmit(int fd, const void* bytes, size_t size, int flags) noexcept;
 
 /// One connection (close-on-exec, plus `flags` of accept4(2)) or -errno; -EAGAIN when the queue is empty.
 /// Connections that died in the queue are skipped.

@@ -93,6 +93,49 @@ constexpr const char* skip(const char* at, const char* end, uint8_t classes) noe
   return at;
 }
 
+#ifdef __SSE2__
+namespace detail {
+/// 0xff where `low` <= byte <= `high`.
+inline __m128i between(__m128i bytes, char low, char high) noexcept {
+  const __m128i above = _mm_sub_epi8(bytes, _mm_set1_epi8(low));
+  return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(static_cast<char>(high - low))), above);
+}
+inline __m128i letters(__m128i bytes) noexcept {
+  return between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+}
+}  // namespace detail
+#endif
+
+/// First byte of [at, end) that is no tchar, or `end`. What field names are made of, 16 at a time.
+inline const char* skip_token(const char* at, const char* end) noexcept {
+#ifdef __SSE2__
+  while (end - at >= 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i usual = _mm_or_si128(detail::letters(bytes), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+    const int run = std::countr_one(static_cast<uint16_t>(_mm_movemask_epi8(usual)));
+    at += run;
+    if (run == 16) continue;
+    if (!is(*at, kToken)) return at;
+    ++at;
+  }
+#endif
+  return skip(at, end, kToken);
+}
+
+/// Past what most paths are made of, letters, digits and `&'()*+,-./:;`, all of it kPath. May stop early.
+inline const char* skip_plain_path(const char* at, const char* end) noexcept {
+#ifdef __SSE2__
+  while (end - at >= 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i plain = _mm_or_si128(detail::letters(bytes), detail::between(bytes, '&', ';'));
+    const int run = std::countr_one(static_cast<uint16_t>(_mm_movemask_epi8(plain)));
+    at += run;
+    if (run != 16) break;
+  }
+#endif
+  return at;
+}
+
 /// First byte of [at, end) that no field value may hold (CR included), or `end`. The long run of a head.
 inline const char* skip_value(const char* at, const char* end) noexcept {
 #ifdef __SSE2__

@@ -40,7 +40,6 @@ void Exchange::reset(bool keep_memory) noexcept {
   route = nullptr;
   reader = nullptr;
   writer = nullptr;
-  head.clear();
   params.size = 0;
   scratch.clear();
   decoded_path.clear();

@@ -30,7 +30,7 @@ ScanResult FieldScanner::scan(std::string_view bytes, uint32_t max_bytes, uint32
         state_ = State::name;
         [[fallthrough]];
       case State::name:
-        at = chars::skip(at, end, chars::kToken);
+        at = chars::skip_token(at, end);
         if (at == end) break;
         if (*at != ':') return refuse(400, "bad character in a field name");
         ++at;

@@ -10,8 +10,9 @@ namespace lastcall {
 /// What a scan of a head or of a trailer section came to.
 struct ScanResult {
   enum class Outcome : uint8_t { incomplete, complete, refused } outcome = Outcome::incomplete;
-  uint32_t length = 0;  ///< complete: bytes from the first given byte to the end of the empty line
-  Refusal refusal;      ///< refused
+  uint32_t length = 0;        ///< complete: bytes from the first given byte to the end of the empty line
+  Refusal refusal;            ///< refused
+  bool plain_target = false;  ///< complete: the target is known to hold kPath characters only
 };
 
 /// Scans *( field-line CRLF ) CRLF, RFC 9112 5, as strictly as HeadScanner promises. Resumable at every byte.

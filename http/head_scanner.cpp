@@ -22,13 +22,15 @@ bool fits_version(char c, uint32_t position) noexcept {
 
 /// The usual case in one straight pass: a flawless HTTP/1.1 head that is whole and within the limits. Its
 /// length, or 0 for anything else: refusals are the resumable scanner's alone.
-uint32_t whole_head(std::string_view bytes, const Limits& limits) noexcept {
+uint32_t whole_head(std::string_view bytes, const Limits& limits, bool& plain_target) noexcept {
   const char* const begin = bytes.data();
   const char* const end = begin + std::min<size_t>(bytes.size(), limits.max_header_bytes);
   const char* at = chars::skip(begin, end, chars::kToken);
   if (at == end || *at != ' ' || !parse_method({begin, static_cast<size_t>(at - begin)})) return 0;
   const char* const target = ++at;
-  at = chars::skip(at, end, chars::kTarget);
+  const char* const plain = chars::skip_plain_path(at, end);
+  at = chars::skip(plain, end, chars::kTarget);
+  plain_target = at == plain;
   if (at == target || static_cast<size_t>(at - target) > limits.max_target_bytes) return 0;
   if (static_cast<size_t>(end - at) < kUsualVersion.size()) return 0;
   if (std::memcmp(at, kUsualVersion.data(), kUsualVersion.size()) != 0) return 0;
@@ -37,7 +39,7 @@ uint32_t whole_head(std::string_view bytes, const Limits& limits) noexcept {
     if (*at == '\r') return at[1] == '\n' ? static_cast<uint32_t>(at + 2 - begin) : 0;
     if (fields == limits.max_fields) return 0;
     const char* const name = at;
-    at = chars::skip(at, end, chars::kToken);
+    at = chars::skip_token(at, end);
     if (at == name || at == end || *at != ':') return 0;
     at = chars::skip_value(at + 1, end);
     if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return 0;
@@ -50,7 +52,10 @@ uint32_t whole_head(std::string_view bytes, const Limits& limits) noexcept {
 
 HeadScanner::Result HeadScanner::scan(std::string_view bytes, const Limits& limits) noexcept {
   if (state_ == State::leading && offset_ == 0) {
-    if (const uint32_t length = whole_head(bytes, limits)) return {Result::Outcome::complete, length, {}};
+    bool plain_target = false;
+    if (const uint32_t length = whole_head(bytes, limits, plain_target)) {
+      return {Result::Outcome::complete, length, {}, plain_target};
+    }
   }
   if (state_ != State::fields) {
     const size_t seen = std::min<size_t>(bytes.size(), limits.max_header_bytes);

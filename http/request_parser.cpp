@@ -87,7 +87,8 @@ struct RequestParser::Llhttp {
 RequestParser::RequestParser() : llhttp_(std::make_unique<Llhttp>()) {}
 RequestParser::~RequestParser() = default;
 
-Refusal RequestParser::parse(std::string_view bytes, const Limits& limits, RequestHead& head) noexcept {
+Refusal RequestParser::parse(std::string_view bytes, const Limits& limits, RequestHead& head,
+                             bool plain_target) noexcept {
   head.clear();
   while (bytes.starts_with("\r\n")) bytes.remove_prefix(2);
   llhttp_->start(head);
@@ -109,7 +110,7 @@ Refusal RequestParser::parse(std::string_view bytes, const Limits& limits, Reque
   head.method = *method;
   head.version_minor = llhttp_get_http_minor(&parser) == 0 ? 0 : 1;
   for (Field& field : head.fields) field.value = chars::trim(field.value);
-  if (const Refusal refusal = judge_target(head)) return refusal;
+  if (const Refusal refusal = judge_target(head, plain_target)) return refusal;
   return judge_fields(head, host_check_);
 }
 

@@ -22,7 +22,9 @@ class RequestParser {
   RequestParser& operator=(const RequestParser&) = delete;
 
   /// Fills `head`, or says what to answer (400, 417, 431, 501) before closing; `head` is then partly filled.
-  [[nodiscard]] Refusal parse(std::string_view bytes, const Limits& limits, RequestHead& head) noexcept;
+  /// `plain_target`: as the scan has found.
+  [[nodiscard]] Refusal parse(std::string_view bytes, const Limits& limits, RequestHead& head,
+                              bool plain_target = false) noexcept;
 
  private:
   struct Llhttp;  // llhttp.h stays out of this header

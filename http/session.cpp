@@ -110,13 +110,14 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
   exchange_ = &environment_.acquire();
   exchange_->session = this;
   exchange_->began = loop().now;
-  begin(*exchange_, bytes.substr(0, used));
+  begin(*exchange_, bytes.substr(0, used), result.plain_target);
   return true;
 }
 
-void Session::begin(Exchange& exchange, std::string_view head_bytes) {
+void Session::begin(Exchange& exchange, std::string_view head_bytes, bool plain_target) {
   RequestHead& head = exchange.head;
-  if (Refusal refusal = environment_.parser.parse(head_bytes, environment_.options.limits, head)) {
+  if (Refusal refusal =
+          environment_.parser.parse(head_bytes, environment_.options.limits, head, plain_target)) {
     refuse(refusal, CloseReason::refused);
     return;
   }

@@ -64,7 +64,7 @@ class Session {
   [[nodiscard]] bool step(std::string_view bytes, size_t& used);
   void consume_stash();
   [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
-  void begin(Exchange& exchange, std::string_view head_bytes);
+  void begin(Exchange& exchange, std::string_view head_bytes, bool plain_target);
   void route(Exchange& exchange, std::string_view head_bytes);
   void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
   [[nodiscard]] size_t take_body(std::string_view bytes);

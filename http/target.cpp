@@ -116,7 +116,7 @@ bool HostCheck::judge(std::string_view host) noexcept {
   return true;
 }
 
-Refusal judge_target(RequestHead& head) noexcept {
+Refusal judge_target(RequestHead& head, bool plain) noexcept {
   if (head.method == Method::connect) {
     head.form = RequestHead::Form::authority;
     head.host = head.target;
@@ -125,7 +125,9 @@ Refusal judge_target(RequestHead& head) noexcept {
   }
   if (head.target.starts_with('/')) {
     head.form = RequestHead::Form::origin;
-    return split_path(head.target, head);
+    if (!plain) return split_path(head.target, head);
+    head.path = head.target;
+    return {};
   }
   if (head.target == "*" && head.method == Method::options) {
     head.form = RequestHead::Form::asterisk;

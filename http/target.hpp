@@ -34,7 +34,7 @@ class HostCheck {
 
 /// Judges `head.target` for `head.method` (RFC 9112 3.2) and fills form, path, query and, where the target
 /// has an authority, host. An absolute target without path gets "/", or "*" for OPTIONS (RFC 9112 3.2.4), in
-/// static storage. Refuses with 400.
-[[nodiscard]] Refusal judge_target(RequestHead& head) noexcept;
+/// static storage. Refuses with 400. `plain`: all of it is known to be kPath characters.
+[[nodiscard]] Refusal judge_target(RequestHead& head, bool plain = false) noexcept;
 
 }  // namespace lastcall

@@ -42,11 +42,11 @@ void check_accepted(const RequestHead& head) {
 }
 
 /// Parses the head, moves it to other bytes, and tells what it is there. False when it was refused.
-bool tell_parsed(std::string& story, std::string_view wire, const Limits& limits) {
+bool tell_parsed(std::string& story, std::string_view wire, const Limits& limits, bool plain_target) {
   static RequestParser parser;
   static RequestHead head;
   auto bytes = std::make_unique<fuzz::ExactBytes>(wire);
-  const Refusal refusal = parser.parse(bytes->view(), limits, head);
+  const Refusal refusal = parser.parse(bytes->view(), limits, head, plain_target);
   if (refusal) {
     tell(story, std::to_string(refusal.status) + refusal.what);
     return false;
@@ -75,7 +75,7 @@ std::string story_of(std::string_view wire, const Limits& limits, fuzz::Cuts cut
       }
       if (result.outcome == Outcome::incomplete) break;
       LASTCALL_CHECK(result.length <= have);
-      if (!tell_parsed(story, wire.substr(0, result.length), limits)) return story;
+      if (!tell_parsed(story, wire.substr(0, result.length), limits, result.plain_target)) return story;
       wire.remove_prefix(result.length);
       have -= result.length;
       scanner.reset();

@@ -66,7 +66,7 @@ inline Parsed parse(std::string_view text, const Limits& limits = {}, size_t pie
   parsed.length = result.length;
   parsed.bytes = std::make_unique<ExactBytes>(text.substr(0, result.length));
   static RequestParser parser;  // one for all, as a reactor has it: nothing may stick
-  parsed.refusal = parser.parse(parsed.bytes->view(), limits, parsed.head);
+  parsed.refusal = parser.parse(parsed.bytes->view(), limits, parsed.head, result.plain_target);
   return parsed;
 }
 

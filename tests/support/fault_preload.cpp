@@ -12,11 +12,13 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdlib>
 
 #include "tests/support/fault_plan.hpp"
@@ -138,14 +140,20 @@ int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   return fails(Call::accept) ? -1 : real(fd, address, length, flags);
 }
 
-ssize_t recv(int fd, void* bytes, size_t size, int flags) {
-  REAL(recv);
-  return fails(Call::recv, size) ? -1 : real(fd, bytes, size, flags);
-}
-
-ssize_t send(int fd, const void* bytes, size_t size, int flags) {
-  REAL(send);
-  return fails(Call::send, size) ? -1 : real(fd, bytes, size, flags);
+// recvfrom and sendto are called through this; everything else passes.
+long syscall(long number, ...) noexcept {
+  REAL(syscall);
+  va_list list;
+  va_start(list, number);
+  long arguments[6];
+  for (long& argument : arguments) argument = va_arg(list, long);
+  va_end(list);
+  auto [a, b, c, d, e, f] = arguments;
+  auto size = static_cast<size_t>(c);
+  if (number == SYS_recvfrom && fails(Call::recv, size)) return -1;
+  if (number == SYS_sendto && fails(Call::send, size)) return -1;
+  const bool sized = number == SYS_recvfrom || number == SYS_sendto;
+  return real(number, a, b, sized ? static_cast<long>(size) : c, d, e, f);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
