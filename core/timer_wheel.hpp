@@ -51,6 +51,12 @@ class TimerWheel {
     while (Timer* timer = take_due()) fire(*timer);
   }
 
+  /// When a timer that was armed fires at the earliest: its instant, rounded up to the tick. Also right after
+  /// it has fired.
+  [[nodiscard]] Instant due(const Timer& timer) const noexcept {
+    return start_ + std::chrono::milliseconds(timer.due_tick);
+  }
+
   [[nodiscard]] size_t size() const noexcept { return size_; }
 
  private:

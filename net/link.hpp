@@ -31,7 +31,7 @@ struct Loop {
 };
 
 /// Timers in a reactor's wheel: whose they are.
-enum class TimerKind : uint16_t { connection, listener, worker, task };
+enum class TimerKind : uint16_t { connection, listener, worker, beat, task };
 
 /// A timer of a waiting coroutine: fires a plain function on the reactor's thread.
 struct TaskTimer : Timer {

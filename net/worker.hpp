@@ -16,6 +16,7 @@
 #include <lastcall/net/socket.hpp>
 #include <lastcall/shutdown/control.hpp>
 #include <lastcall/shutdown/drain_gate.hpp>
+#include <lastcall/shutdown/loop_lag.hpp>
 
 namespace lastcall {
 
@@ -24,6 +25,7 @@ struct WorkerOptions {
   uint32_t max_connections = 10'000;  ///< of all reactors together; beyond it a connection is answered 503
   Duration write_timeout = 30s;       ///< without the peer taking a byte
   Duration linger_timeout = 2s;       ///< how long a closed connection's input is read to its end
+  bool measure_lag = false;           ///< publish how late the loop is; wakes it every LoopLag::kBeat
 };
 
 /// The connections of one reactor: accepts, reads, writes, times out, and takes part in the stop. One switch
@@ -104,6 +106,9 @@ class Worker {
   void close_idle(Conn& connection);
   void check_peer(Conn& connection);
 
+  void arm_beat();
+  void beat();
+
   // worker_accept.hpp: listeners and new connections
   void on_accept(Listener& listener, const Event& event);
   void pause_accepting(Listener& listener, int code);
@@ -139,6 +144,8 @@ class Worker {
   std::vector<std::unique_ptr<Listener>> listeners_;
   DrainGate gate_;
   Timer look_for_oldest_;
+  Timer beat_;
+  LoopLag lag_;
   Instant wall_due_{};
   Instant log_due_{};  // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;

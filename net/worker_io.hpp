@@ -19,13 +19,16 @@ Worker<B, P>::Worker(const WorkerOptions& options, StopControl& control)
   io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                    control_.broadcast_fd());
   look_for_oldest_.kind = static_cast<uint16_t>(TimerKind::worker);
+  beat_.kind = static_cast<uint16_t>(TimerKind::beat);
   touch_now();
+  if (options_.measure_lag) arm_beat();
 }
 
 template <class B, class P>
 Worker<B, P>::~Worker() {
   for (auto& listener : listeners_) loop_.timers.cancel(listener->retry);
   loop_.timers.cancel(look_for_oldest_);
+  loop_.timers.cancel(beat_);
   end_all();
   io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                   control_.broadcast_fd());
@@ -105,6 +108,7 @@ void Worker<B, P>::on_timer(Timer& timer) {
       return;
     }
     case TimerKind::worker: publish_oldest(); return;
+    case TimerKind::beat: beat(); return;
     case TimerKind::task: {
       auto& task = static_cast<TaskTimer&>(timer);
       task.fire(task);
@@ -347,6 +351,20 @@ void Worker<B, P>::on_due(Conn& connection) {
     check_peer(connection);
     if (connection.state_ == State::open) connection.protocol_.on_deadline();
   }
+}
+
+template <class B, class P>
+void Worker<B, P>::arm_beat() {
+  loop_.timers.arm(beat_, loop_.now + LoopLag::kBeat);
+  const Duration due = loop_.timers.due(beat_).time_since_epoch();
+  loop_.counters.beat_due_ns.store(due.count(), std::memory_order_relaxed);
+}
+
+template <class B, class P>
+void Worker<B, P>::beat() {
+  const Duration lag = lag_.beat(loop_.timers.due(beat_), loop_.now);
+  loop_.counters.lag_ns.store(lag.count(), std::memory_order_relaxed);
+  arm_beat();
 }
 
 /// A handler may be at work for a client that has gone: the events tell, except that io_uring's multishot

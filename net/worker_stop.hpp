@@ -23,6 +23,8 @@ void Worker<B, P>::on_phase() {
       case Phase::stopped:
         stopped_ = true;
         loop_.timers.cancel(look_for_oldest_);
+        loop_.timers.cancel(beat_);
+        loop_.counters.beat_due_ns.store(0, std::memory_order_relaxed);
         break;
     }
   }

@@ -42,6 +42,10 @@ struct alignas(128) ReactorCounters {
   /// told.
   std::atomic<int64_t> oldest_since_ns{0};
   std::atomic<const char*> oldest_route{nullptr};
+  /// How late its loop was of late (LoopLag), and when it will next tell, in nanoseconds of the monotonic
+  /// clock; 0: it does not measure, or has left.
+  std::atomic<int64_t> lag_ns{0};
+  std::atomic<int64_t> beat_due_ns{0};
 };
 
 /// An exchange that the forcing phase cut off: one entry of the report's "aborted".

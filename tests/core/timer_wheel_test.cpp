@@ -47,6 +47,16 @@ TEST(TimerWheel, NeverFiresEarlyAndRoundsUpToTheTick) {
   EXPECT_EQ(f.wheel.size(), 0u);
 }
 
+TEST(TimerWheel, TellsWhenATimerIsDue) {
+  Fixture f;
+  Timer timer;
+  f.wheel.arm(timer, kStart + 5ms + 1ns);
+  EXPECT_EQ(f.wheel.due(timer), kStart + 6ms);
+  f.advance(9ms);
+  EXPECT_EQ(f.fired.size(), 1u);
+  EXPECT_EQ(f.wheel.due(timer), kStart + 6ms) << "still, so that it can be told how late it was";
+}
+
 TEST(TimerWheel, NothingArmedIsNeverDue) {
   Fixture f;
   EXPECT_EQ(f.wheel.next_due(), kNever);
