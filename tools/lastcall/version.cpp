@@ -5,6 +5,7 @@
 
 #include <lastcall/core/probe.hpp>
 #include <lastcall/core/thread.hpp>
+#include <lastcall/core/version.hpp>
 
 namespace lastcall::tool {
 
@@ -23,7 +24,7 @@ std::string describe_version(bool json) {
   const std::string build = "debug";
 #endif
   if (json) {
-    return nlohmann::json{{"version", LASTCALL_VERSION},
+    return nlohmann::json{{"version", version()},
                           {"compiler", compiler},
                           {"build", build},
                           {"kernel", system.release},
@@ -33,7 +34,7 @@ std::string describe_version(bool json) {
                           {"usable_cpus", usable_cpus()}}
         .dump();
   }
-  std::string text = "lastcall " LASTCALL_VERSION "\n";
+  std::string text = "lastcall " + std::string(version()) + "\n";
   text += "build   " + build + ", " + compiler + "\n";
   text += "kernel  " + std::string(system.release) + ", " + std::to_string(usable_cpus()) + " usable CPUs\n";
   text += "io      " + (uring ? std::string("io_uring (liburing " LASTCALL_LIBURING_VERSION ")")
