@@ -16,6 +16,7 @@ namespace lastcall {
 /// What the thread of one reactor is given, and what it tells back.
 struct ReactorSetup {
   WorkerOptions worker;
+  std::string thread_name;
   StopControl& control;
   const SessionOptions& session;
   const Router& router;

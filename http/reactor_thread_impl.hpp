@@ -1,7 +1,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -13,7 +12,7 @@ namespace lastcall {
 
 template <class B>
 void run_reactor(ReactorSetup& setup) {
-  set_thread_name("reactor-" + std::to_string(setup.worker.id));
+  set_thread_name(setup.thread_name);
   std::optional<Worker<B, Session>> worker;
   std::optional<SessionEnvironment> environment;
   try {

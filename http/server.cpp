@@ -15,6 +15,7 @@
 #include <lastcall/core/probe.hpp>
 #include <lastcall/core/rlimit.hpp>
 #include <lastcall/core/thread.hpp>
+#include <lastcall/http/admin.hpp>
 #include <lastcall/http/reactor_thread.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/net/gate.hpp>
@@ -31,9 +32,10 @@ constexpr uint32_t kMostConnections = 1u << 24;
 
 thread_local const void* working_for = nullptr;  // the server whose reactor or pool thread this is
 
-uint32_t connection_limit(uint32_t wanted, uint32_t reactors, size_t addresses) {
-  if (wanted != 0) return std::min(wanted, kMostConnections);
-  uint64_t reserved = kReservedDescriptors + reactors * (8 + addresses);
+uint32_t connection_limit(const ServerOptions& options, uint32_t reactors) {
+  if (options.max_connections != 0) return std::min(options.max_connections, kMostConnections);
+  uint64_t reserved = kReservedDescriptors + reactors * (8 + options.listen.size());
+  if (!options.admin.empty()) reserved += AdminListener::kDescriptors;
   uint64_t limit = descriptor_limit();
   uint64_t usable = limit > 2 * reserved ? limit - reserved : limit / 2;
   return static_cast<uint32_t>(std::clamp<uint64_t>(usable, 1, kMostConnections));
@@ -55,6 +57,25 @@ Result<void> check_report(const std::string& path) {
 void tell_start_failed(const std::string& why) {
   log_event(LogLevel::error, "start_failed", {{"error", why}});
   if (!log_enabled(LogLevel::error)) std::fprintf(stderr, "lastcall: %s\n", why.c_str());
+}
+
+SessionOptions session_options(const ServerOptions& options) {
+  return {.limits = options.limits,
+          .header_timeout = options.header_timeout,
+          .body_timeout = options.body_timeout,
+          .idle_timeout = options.idle_timeout};
+}
+
+void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io, uint32_t max_connections) {
+  log_event(LogLevel::info, "listening",
+            {{"address", group.text()},
+             {"reactors", reactors},
+             {"io", io},
+             {"gate", to_string(group.tier())},
+             {"max_connections", max_connections}});
+  if (group.gate_note().empty()) return;
+  log_event(LogLevel::info, "gate_fallback",
+            {{"address", group.text()}, {"gate", to_string(group.tier())}, {"why", group.gate_note()}});
 }
 
 /// The backend to use, or why not. Says in one line when it falls back.
@@ -88,6 +109,10 @@ struct Server::State {
     if (!added && !route_error) route_error = added.error();
   }
   Result<std::vector<ListenerGroup>> open_listeners(uint32_t reactors) const;
+  Result<std::unique_ptr<AdminListener>> open_admin(AdminOptions admin) const;
+  AdminOptions describe(const StopControl& control, const std::vector<ListenerGroup>& groups, const char* io,
+                        Instant began);
+  void ask_to_stop(const StopOptions& wishes, std::string reason);
   Result<int> serve();
   void publish(Runner* r);
   void end(Result<DrainReport> how);
@@ -99,10 +124,7 @@ class Reactors {
   Reactors(const void* server, uint32_t count, const ServerOptions& options, uint32_t max_connections)
       : server_(server),
         control_(count),
-        session_{.limits = options.limits,
-                 .header_timeout = options.header_timeout,
-                 .body_timeout = options.body_timeout,
-                 .idle_timeout = options.idle_timeout},
+        session_(session_options(options)),
         pool_(options.offload_threads, options.offload_queue, [server] { working_for = server; }),
         teardown_(1),
         max_connections_(max_connections) {}
@@ -115,19 +137,23 @@ class Reactors {
   Result<void> start(const ServerOptions& options, const Router& router, const std::vector<Route>& routes,
                      std::vector<ListenerGroup>& groups, bool uring) {
     for (uint32_t i = 0; i < control_.reactors(); ++i) {
-      ReactorSetup& setup = setups_.emplace_back(ReactorSetup{
-          .worker = {.id = i, .max_connections = max_connections_, .write_timeout = options.write_timeout},
-          .control = control_,
-          .session = session_,
-          .router = router,
-          .routes = routes,
-          .pool = pool_,
-          .server_name = options.server_name,
-          .pin = options.pin,
-          .sockets = {},
-          .strays = {},
-          .started = {},
-          .teardown = teardown_});
+      ReactorSetup& setup =
+          setups_.emplace_back(ReactorSetup{.worker = {.id = i,
+                                                       .max_connections = max_connections_,
+                                                       .write_timeout = options.write_timeout,
+                                                       .measure_lag = !options.admin.empty()},
+                                            .thread_name = "reactor-" + std::to_string(i),
+                                            .control = control_,
+                                            .session = session_,
+                                            .router = router,
+                                            .routes = routes,
+                                            .pool = pool_,
+                                            .server_name = options.server_name,
+                                            .pin = options.pin,
+                                            .sockets = {},
+                                            .strays = {},
+                                            .started = {},
+                                            .teardown = teardown_});
       for (ListenerGroup& group : groups) setup.sockets.push_back(group.take(i));
     }
     for (ListenerGroup& group : groups) {
@@ -187,6 +213,16 @@ Result<std::vector<ListenerGroup>> Server::State::open_listeners(uint32_t reacto
   return groups;
 }
 
+/// Listens and answers from here on; nothing when it is not wanted.
+Result<std::unique_ptr<AdminListener>> Server::State::open_admin(AdminOptions admin) const {
+  if (options.admin.empty()) return nullptr;
+  Result<ListenerGroup> group = AdminListener::listen(options.admin);
+  if (!group) return std::unexpected(group.error());
+  auto listener = std::make_unique<AdminListener>(std::move(*group), std::move(admin));
+  if (Result<void> started = listener->start(); !started) return std::unexpected(started.error());
+  return listener;
+}
+
 void Server::State::publish(Runner* r) {
   std::lock_guard lock(mutex);
   active = r;
@@ -195,10 +231,36 @@ void Server::State::publish(Runner* r) {
   early_stops.clear();
 }
 
+void Server::State::ask_to_stop(const StopOptions& wishes, std::string reason) {
+  std::lock_guard lock(mutex);
+  if (active != nullptr) {
+    active->request_stop(wishes, std::move(reason));
+  } else if (!outcome) {
+    early_stops.emplace_back(wishes, std::move(reason));
+  }
+}
+
 void Server::State::end(Result<DrainReport> how) {
   std::lock_guard lock(mutex);
   if (!outcome) outcome = std::move(how);
   ended.notify_all();
+}
+
+/// What the admin listener tells of: the server that is about to begin.
+AdminOptions Server::State::describe(const StopControl& control, const std::vector<ListenerGroup>& groups,
+                                     const char* io, Instant began) {
+  AdminOptions admin{.control = control,
+                     .io = io,
+                     .began = began,
+                     .listeners = {},
+                     .drain = [this] { ask_to_stop(options.stop, "POST /drain"); },
+                     .session = session_options(options),
+                     .write_timeout = options.write_timeout,
+                     .server_name = options.server_name};
+  for (const ListenerGroup& group : groups) {
+    admin.listeners.push_back({group.text(), std::string(to_string(group.tier())), group.gate_note()});
+  }
+  return admin;
 }
 
 Result<int> Server::State::serve() {
@@ -215,7 +277,7 @@ Result<int> Server::State::serve() {
   if (!groups) return std::unexpected(groups.error());
 
   const char* io = *uring ? "io_uring" : "epoll";
-  uint32_t max_connections = connection_limit(options.max_connections, reactors, groups->size());
+  uint32_t max_connections = connection_limit(options, reactors);
   auto threads = std::make_unique<Reactors>(this, reactors, options, max_connections);
   Gate gate(*groups, threads->control());
   Runner runner(threads->control(), {.stop = options.stop,
@@ -225,24 +287,20 @@ Result<int> Server::State::serve() {
                                      .name_peer = peer_address,
                                      .on_signal = {},
                                      .leave_at_deadline = true});
+  // The first to answer and the last to leave: whoever watches the process sees all of its life.
+  Result<std::unique_ptr<AdminListener>> admin = open_admin(describe(threads->control(), *groups, io, began));
+  if (!admin) return std::unexpected(admin.error());
   if (Result<void> started = threads->start(options, router, routes, *groups, *uring); !started) {
     return std::unexpected(started.error());
   }
-  for (const ListenerGroup& group : *groups) {
-    log_event(LogLevel::info, "listening",
-              {{"address", group.text()},
-               {"reactors", reactors},
-               {"io", io},
-               {"gate", to_string(group.tier())},
-               {"max_connections", max_connections}});
-    if (!group.gate_note().empty()) {
-      log_event(LogLevel::info, "gate_fallback",
-                {{"address", group.text()}, {"gate", to_string(group.tier())}, {"why", group.gate_note()}});
-    }
+  publish(&runner);
+  for (const ListenerGroup& group : *groups) log_listening(group, reactors, io, max_connections);
+  if (*admin) {
+    (*admin)->set_serving();
+    log_event(LogLevel::info, "admin_listening", {{"address", (*admin)->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began}});
 
-  publish(&runner);
   DrainReport report = runner.run();
   publish(nullptr);
   report.gate = gate.report();
@@ -259,6 +317,7 @@ Result<int> Server::State::serve() {
       log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});
     }
   }
+  admin->reset();
   if (!released) {  // a thread is still inside a handler: nothing it may use can be freed
     groups->clear();
     std::fflush(nullptr);
@@ -328,12 +387,7 @@ Result<DrainReport> Server::shutdown() {
 }
 
 void Server::stop(const StopOptions& options, std::string reason) {
-  std::lock_guard lock(state_->mutex);
-  if (state_->active != nullptr) {
-    state_->active->request_stop(options, std::move(reason));
-  } else if (!state_->outcome) {
-    state_->early_stops.emplace_back(options, std::move(reason));
-  }
+  state_->ask_to_stop(options, std::move(reason));
 }
 
 void Server::stop() {

@@ -40,6 +40,7 @@ struct ServerOptions {
   uint32_t offload_threads = 8;   ///< of the worker pool for offload()
   uint32_t offload_queue = 64;    ///< what may wait for one of them
   std::string server_name = "lastcall";  ///< of the Server field
+  std::string admin;                     ///< where the admin listener listens, as `listen`; empty: nowhere
   std::string report;  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
 };
 

@@ -100,6 +100,9 @@ class StopControl {
   void wake_runner() noexcept;
 
   // Anyone's side.
+  /// A stop has been asked for: told at once, before its first phase is entered.
+  void note_request() noexcept { requested_.store(true, std::memory_order_release); }
+  [[nodiscard]] bool stop_requested() const noexcept { return requested_.load(std::memory_order_acquire); }
   [[nodiscard]] uint32_t reactors() const noexcept { return reactors_; }
   [[nodiscard]] ReactorCounters& counters(uint32_t reactor) noexcept { return counters_[reactor]; }
   [[nodiscard]] const ReactorCounters& counters(uint32_t reactor) const noexcept {
@@ -118,6 +121,7 @@ class StopControl {
   std::atomic<int64_t> idle_grace_{0};
   std::atomic<int64_t> announce_{0};
   std::atomic<bool> held_{false};
+  std::atomic<bool> requested_{false};
   Fd broadcast_;
   Fd wake_;
   mutable std::mutex mutex_;  // guards what follows; never taken while serving

@@ -56,6 +56,7 @@ Runner::~Runner() {
 }
 
 void Runner::request_stop(const StopOptions& options, std::string reason) {
+  control_.note_request();
   {
     std::lock_guard lock(mutex_);
     requests_.push_back({options, std::move(reason)});
@@ -168,6 +169,7 @@ bool Runner::take_aborted() {
 }
 
 void Runner::ask(const Coordinator::StopRequested& request) {
+  control_.note_request();
   // The deadline is guarded before anything is written.
   const Coordinator::Input input = request;
   std::vector<Coordinator::Action> actions = decide({&input, 1});

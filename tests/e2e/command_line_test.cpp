@@ -54,12 +54,27 @@ TEST(CommandLine, HelpNamesEveryOption) {
   for (const Arguments& arguments : {Arguments{"--help"}, Arguments{"-h"}}) {
     Finished help = run_to_end(arguments);
     EXPECT_EQ(help.exit_code, 0);
-    for (const char* option :
-         {"--listen",           "--reactors",       "--io",           "--pin",
-          "--announce",         "--idle-grace",     "--deadline",     "--header-timeout",
-          "--body-timeout",     "--write-timeout",  "--idle-timeout", "--max-connections",
-          "--max-header-bytes", "--max-body-bytes", "--report",       "--log-format",
-          "--log-level",        "--version",        "--config",       "demo"}) {
+    for (const char* option : {"--listen",
+                               "--reactors",
+                               "--io",
+                               "--pin",
+                               "--announce",
+                               "--idle-grace",
+                               "--deadline",
+                               "--header-timeout",
+                               "--body-timeout",
+                               "--write-timeout",
+                               "--idle-timeout",
+                               "--max-connections",
+                               "--max-header-bytes",
+                               "--max-body-bytes",
+                               "--report",
+                               "--log-format",
+                               "--log-level",
+                               "--version",
+                               "--config",
+                               "--admin",
+                               "demo"}) {
       EXPECT_THAT(help.output, HasSubstr(option));
     }
   }

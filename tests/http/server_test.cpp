@@ -36,9 +36,9 @@ class ServerTest : public ::testing::TestWithParam<IoChoice> {
     return options;
   }
   /// A connection, as soon as the server listens.
-  [[nodiscard]] static RawClient connect() {
+  [[nodiscard]] static RawClient connect(const std::string& to = address()) {
     for (;;) {
-      RawClient client(address());
+      RawClient client(to);
       if (client.connected()) return client;
       std::this_thread::yield();
     }
@@ -172,6 +172,35 @@ TEST_P(ServerTest, SignalsReachARunOnAnotherThread) {
   ASSERT_EQ(::kill(::getpid(), SIGTERM), 0);
   EXPECT_EQ(exit_code.get(), 0);
   EXPECT_EQ(server.shutdown()->reason, "SIGTERM");
+}
+
+TEST_P(ServerTest, AdminListenerIsNotReadyAsSoonAsAStopIsAsked) {
+  ServerOptions with_admin = options();
+  with_admin.admin = address() + ".admin";
+  Server server(with_admin);
+  auto exit_code = std::async(std::launch::async, [&] { return server.run(); });
+  RawClient client = connect();
+  RawClient watcher = connect(with_admin.admin);
+  while (watcher.ask(get("/readyz")).status == 503) std::this_thread::yield();  // it is being started
+  EXPECT_EQ(watcher.ask(get("/readyz")).status, 200);
+  server.stop({.announce = 10s, .deadline = 20s});
+  EXPECT_EQ(watcher.ask(get("/readyz")).status, 503);
+  EXPECT_EQ(watcher.ask(get("/livez")).status, 200);
+  client.close();
+  ASSERT_TRUE(server.shutdown({.deadline = 2s}));
+  EXPECT_EQ(exit_code.get(), 0);
+  EXPECT_FALSE(RawClient(with_admin.admin).connected());
+}
+
+TEST_P(ServerTest, AdminListenerThatCannotListenIsAnError) {
+  ServerOptions wrong = options();
+  wrong.admin = wrong.listen[0];
+  Server server(wrong);
+  EXPECT_EQ(server.run(), 1);
+  const Result<DrainReport> report = server.shutdown();
+  ASSERT_FALSE(report);
+  EXPECT_NE(report.error().message.find("--admin"), std::string::npos) << report.error().message;
+  EXPECT_NE(report.error().message.find(address()), std::string::npos) << report.error().message;
 }
 
 TEST_P(ServerTest, ShutdownInAHandlerIsAnErrorAndStopIsNot) {

@@ -98,6 +98,10 @@ std::optional<GateTier> parse_gate(const std::string& text) {
   bad(text, "one of auto, parking, syn_filter, plain");
 }
 
+std::string parse_admin(const std::string& text) {
+  return text == "off" ? "" : text;
+}
+
 template <class T>
 T value_or_throw(Result<T> result) {
   if (!result) throw std::invalid_argument(result.error().message);
@@ -135,6 +139,8 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--max-header-bytes", server.limits.max_header_bytes, parse_header_size,
              "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");
+  add_parsed(app, "--admin", server.admin, parse_admin,
+             "answer /livez, /readyz and /status there; an address as of --listen, or off [off]");
   app.add_option("--report", server.report,
                  "write the drain report there as JSON: a file, or - for standard output");
   add_parsed(

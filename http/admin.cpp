@@ -1,0 +1,125 @@
+#include <poll.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include <lastcall/core/check.hpp>
+#include <lastcall/core/clock.hpp>
+#include <lastcall/core/version.hpp>
+#include <lastcall/http/admin.hpp>
+#include <lastcall/net/address.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr int kBacklog = 128;
+constexpr Duration kLastAnswers = 2ms;  // to read and answer what has come already
+
+Error named(const Error& cause) {
+  return {"--admin: " + cause.message, cause.code};
+}
+
+}  // namespace
+
+Result<ListenerGroup> AdminListener::listen(const std::string& text) {
+  Result<Address> address = parse_address(text);
+  if (!address) return std::unexpected(named(address.error()));
+  Result<ListenerGroup> group = ListenerGroup::open(*address, 1, kBacklog, {.tier = GateTier::plain});
+  if (!group) return std::unexpected(named(group.error()));
+  return group;
+}
+
+AdminListener::AdminListener(ListenerGroup group, AdminOptions options)
+    : options_(std::move(options)),
+      group_(std::move(group)),
+      setup_{.worker = {.max_connections = kMaxConnections, .write_timeout = options_.write_timeout},
+             .thread_name = "admin",
+             .control = control_,
+             .session = options_.session,
+             .router = router_,
+             .routes = routes_,
+             .pool = pool_,
+             .server_name = options_.server_name,
+             .sockets = {},
+             .strays = {},
+             .started = {},
+             .teardown = teardown_} {
+  setup_.sockets.push_back(group_.take(0));
+  add_routes();
+}
+
+AdminListener::~AdminListener() {
+  stop();
+}
+
+void AdminListener::add(Method method, std::string pattern, SyncHandler handler) {
+  LASTCALL_CHECK(router_.add(method, pattern, static_cast<uint32_t>(routes_.size())));
+  SyncHandler uncached = [inner = std::move(handler)](const Request& request, Response& response) {
+    response.header("Cache-Control", "no-store");
+    inner(request, response);
+  };
+  routes_.push_back({std::move(pattern), std::move(uncached), {}});
+}
+
+void AdminListener::add_routes() {
+  add(Method::get, "/livez", [](const Request&, Response& response) { response.text("alive\n"); });
+  add(Method::get, "/readyz", [this](const Request&, Response& response) {
+    if (ready()) return response.text("ready\n");
+    response.status(503).text("not ready\n");
+  });
+  add(Method::get, "/status",
+      [this](const Request&, Response& response) { response.json(to_json(status()) + "\n"); });
+  add(Method::post, "/drain", [this](const Request&, Response& response) {
+    options_.drain();
+    response.status(202).text("stopping\n");
+  });
+}
+
+Result<void> AdminListener::start() {
+  auto started = setup_.started.get_future();
+  thread_ = std::thread([this] { run_reactor_on_epoll(setup_); });
+  Result<void> result = started.get();
+  if (!result) return std::unexpected(named(result.error()));
+  return result;
+}
+
+bool AdminListener::ready() const noexcept {
+  return serving_.load(std::memory_order_acquire) && !options_.control.stop_requested();
+}
+
+ServerStatus AdminListener::status() const {
+  const Instant now = monotonic_now();
+  return {.version = std::string(version()),
+          .pid = ::getpid(),
+          .io = options_.io,
+          .phase = options_.control.phase(),
+          .uptime = now - options_.began,
+          .listeners = options_.listeners,
+          .reactors = read_reactors(options_.control, now)};
+}
+
+void AdminListener::stop() {
+  if (!thread_.joinable()) return;
+  static_cast<void>(group_.close_gate());
+  control_.enter(Phase::draining, {.idle_grace = 0s}, "the server has stopped");
+  await_last_answers();
+  control_.enter(Phase::stopped, {}, "the server has stopped");
+  thread_.join();
+}
+
+/// Whoever has asked by now gets the answer of an ordinary turn, and not the 503 of a forced end.
+void AdminListener::await_last_answers() {
+  const ReactorCounters& counters = control_.counters(0);
+  for (const Instant limit = monotonic_now() + kLastAnswers;;) {
+    control_.clear_wake();
+    const bool closed = control_.acknowledged(0) >= Phase::draining;
+    if (closed && counters.active.load() + counters.idle.load() == 0) return;
+    const Duration left = limit - monotonic_now();
+    if (left <= Duration::zero()) return;
+    const timespec timeout = to_timespec(left);
+    pollfd wake{.fd = control_.wake_fd(), .events = POLLIN, .revents = 0};
+    static_cast<void>(::ppoll(&wake, 1, &timeout, nullptr));
+  }
+}
+
+}  // namespace lastcall

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <latch>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/core/time.hpp>
+#include <lastcall/http/exchange.hpp>
+#include <lastcall/http/reactor_thread.hpp>
+#include <lastcall/http/router.hpp>
+#include <lastcall/http/server_status.hpp>
+#include <lastcall/net/listener.hpp>
+#include <lastcall/net/offload_pool.hpp>
+#include <lastcall/shutdown/control.hpp>
+
+namespace lastcall {
+
+/// What an admin listener tells of, and how it serves.
+struct AdminOptions {
+  const StopControl& control;  ///< of the server it tells of; outlives the listener
+  std::string io;              ///< the server's backend
+  Instant began{};             ///< of the server
+  std::vector<ServerStatus::Listener> listeners;
+  std::function<void()> drain;  ///< begins the graceful stop; from the admin thread, must return at once
+  SessionOptions session;
+  Duration write_timeout = 30s;
+  std::string server_name;
+};
+
+/// Tells whoever watches over the process how the server does: GET /livez, /readyz, /status, and POST /drain
+/// begins the stop. It is a server of its own (one thread, one epoll reactor, one StopControl), so it answers
+/// while every reactor of the server it tells of is stuck, and through the whole stop; nobody waits for its
+/// connections, and no report counts them.
+class AdminListener {
+ public:
+  static constexpr uint32_t kMaxConnections = 64;  ///< beyond it: 503
+  static constexpr uint64_t kDescriptors = kMaxConnections + 16;
+
+  /// Listens; connections wait in the queue until run() of the listener they are for. Errors name --admin and
+  /// the address.
+  [[nodiscard]] static Result<ListenerGroup> listen(const std::string& address);
+
+  AdminListener(ListenerGroup group, AdminOptions options);
+  AdminListener(const AdminListener&) = delete;
+  AdminListener& operator=(const AdminListener&) = delete;
+  ~AdminListener();  ///< stop()
+
+  /// Starts to answer; /readyz says 503 until set_serving(). Once.
+  [[nodiscard]] Result<void> start();
+  /// The server serves, or can be asked to stop: ready until that happens.
+  void set_serving() noexcept { serving_.store(true, std::memory_order_release); }
+  /// Ends at once: whoever has asked is answered, nobody is waited for.
+  void stop();
+
+  [[nodiscard]] const std::string& text() const noexcept { return group_.text(); }  ///< with the port in use
+
+ private:
+  void add_routes();
+  void add(Method method, std::string pattern, SyncHandler handler);
+  void await_last_answers();
+  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] ServerStatus status() const;
+
+  AdminOptions options_;
+  ListenerGroup group_;
+  StopControl control_{1};
+  Router router_;
+  std::vector<Route> routes_;
+  OffloadPool pool_{1, 1};  // sessions want one; nothing here offloads, so it has no thread
+  std::latch teardown_{0};
+  ReactorSetup setup_;
+  std::atomic<bool> serving_{false};
+  std::thread thread_;
+};
+
+}  // namespace lastcall

@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <lastcall/http/server_status.hpp>
+
+namespace lastcall {
+namespace {
+
+ServerStatus sample() {
+  return {.version = "1.2.3",
+          .pid = 771,
+          .io = "epoll",
+          .phase = Phase::draining,
+          .uptime = 12'345ms,
+          .listeners = {{"127.0.0.1:8080", "parking"}, {"[::]:80", "plain", "no filter"}},
+          .reactors = {{0, 10, 1, 2, 3, 4, 5, 6, 7890ns}}};
+}
+
+TEST(ServerStatus, IsTheContractsObjectToTheLetter) {
+  EXPECT_EQ(to_json(sample()),
+            R"({"version":"1.2.3","pid":771,"io":"epoll","phase":"draining","uptime":12.345,)"
+            R"("listeners":[{"address":"127.0.0.1:8080","gate":"parking"},)"
+            R"({"address":"[::]:80","gate":"plain","gate_note":"no filter"}],)"
+            R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"active":2,"idle":3,)"
+            R"("idle_closed":4,"completed":5,"aborted":6,"loop_lag_us":7}]})");
+}
+
+TEST(ServerStatus, NamesEveryPhase) {
+  const char* const names[] = {"running", "announcing", "draining", "forcing", "stopped"};
+  ServerStatus status = sample();
+  for (uint8_t phase = 0; phase < std::size(names); ++phase) {
+    status.phase = static_cast<Phase>(phase);
+    EXPECT_EQ(nlohmann::json::parse(to_json(status)).at("phase"), names[phase]);
+  }
+}
+
+TEST(ServerStatus, OfNothingHasEmptyLists) {
+  auto parsed = nlohmann::json::parse(to_json({}));
+  EXPECT_EQ(parsed.at("listeners"), nlohmann::json::array());
+  EXPECT_EQ(parsed.at("reactors"), nlohmann::json::array());
+}
+
+TEST(ServerStatus, PathOfAnyBytesGivesValidJson) {
+  ServerStatus status = sample();
+  status.listeners[0].address = "unix:/\xff\"";
+  EXPECT_EQ(nlohmann::json::parse(to_json(status)).at("listeners")[0].at("address"), "unix:/\xef\xbf\xbd\"");
+}
+
+TEST(ServerStatus, ReadsWhatEachReactorTells) {
+  StopControl control(2);
+  const Instant now{1000s};
+  ReactorCounters& second = control.counters(1);
+  second.accepted = 7;
+  second.accepted_while_stopping = 1;
+  second.active = 2;
+  second.idle = 3;
+  second.idle_closed = 4;
+  second.completed = 5;
+  second.aborted = 6;
+  second.beat_due_ns = (now - 2s).time_since_epoch().count();
+  const auto reactors = read_reactors(control, now);
+  ASSERT_EQ(reactors.size(), 2u);
+  EXPECT_EQ(reactors[0].id, 0u);
+  EXPECT_EQ(reactors[0].loop_lag, 0s);
+  EXPECT_EQ(reactors[1].id, 1u);
+  EXPECT_EQ(reactors[1].accepted, 7u);
+  EXPECT_EQ(reactors[1].accepted_while_stopping, 1u);
+  EXPECT_EQ(reactors[1].active, 2u);
+  EXPECT_EQ(reactors[1].idle, 3u);
+  EXPECT_EQ(reactors[1].idle_closed, 4u);
+  EXPECT_EQ(reactors[1].completed, 5u);
+  EXPECT_EQ(reactors[1].aborted, 6u);
+  EXPECT_EQ(reactors[1].loop_lag, 2s);
+}
+
+}  // namespace
+}  // namespace lastcall
