@@ -57,7 +57,9 @@ struct SendStatus {
 ///   half_close(fd)           shutdown(SHUT_WR): the peer sees end of stream after what was sent
 ///   abort(fd)                shutdown(SHUT_RDWR): started operations end, with their last events
 ///   close(token, fd)         releases the descriptor; nothing may be in flight on it
-///   unread(fd)               bytes in the socket's receive queue (FIONREAD)
+///   unread(fd)               bytes that have come and no sink has seen: in the socket's receive queue
+///   (FIONREAD),
+///                            or in completions of this turn
 ///   progress(fd)             a number that changes whenever the peer takes bytes (for write timeouts)
 ///   wait(until, sink)        submits what was started, sleeps until an event or `until`, calls sink(Event)
 ///   for each

@@ -238,7 +238,7 @@ void UringBackend::close(Token token, int fd) {
 /// In the socket, or in a completion that no sink has seen: the kernel takes bytes out of sockets whenever it
 /// is entered, also where a full queue is submitted in the middle of a turn.
 int UringBackend::unread(int fd) {
-  if (const int bytes = unread_bytes(fd); bytes > 0) return bytes;
+  int bytes = unread_bytes(fd);
   unsigned head = 0;
   unsigned index = 0;
   io_uring_cqe* entry = nullptr;
@@ -246,9 +246,9 @@ int UringBackend::unread(int fd) {
     if (index++ < dispatched_ || entry->res <= 0) continue;
     const Token name = unpack(entry->user_data);
     const Slot* slot = name.op == Op::recv ? find_standing(name) : nullptr;
-    if (slot != nullptr && slot->fd == fd) return entry->res;
+    if (slot != nullptr && slot->fd == fd) bytes += entry->res;
   }
-  return 0;
+  return bytes;
 }
 
 /// Submits everything and waits for the first completion, in one system call.

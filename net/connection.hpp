@@ -36,7 +36,6 @@ class Connection : public Link {
   bool receive_ending_ = false;  // … and its last event has been asked for
   bool sending_ = false;
   bool peer_ended_ = false;  // end of stream or an error was received
-  bool broken_ = false;      // nothing can be sent any more
   bool counted_active_ = false;
   bool refused_ = false;      // over the limit: not counted against it
   bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
@@ -46,6 +45,8 @@ class Connection : public Link {
   Instant due_ = kNever;       // end of the linger, the write or the force, by state
   Instant idle_due_ = kNever;  // draining: when it is closed if it is idle
   uint64_t progress_ = 0;      // what the peer had taken when the write timeout was last looked at
+  Instant overdue_ = kNever;   // the protocol's deadline that has passed: not before what was here is read
+  size_t unheard_ = 0;         // … bytes, of what was unread then
   P protocol_;
 };
 

@@ -105,6 +105,7 @@ class Worker {
   void on_due(Conn& connection);
   void close_idle(Conn& connection);
   void check_peer(Conn& connection);
+  [[nodiscard]] bool is_unheard(Conn& connection);
 
   void arm_beat();
   void beat();

@@ -122,7 +122,8 @@ void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
   connection.touch();
   if (!event.bytes.empty()) {
     std::string_view bytes(reinterpret_cast<const char*>(event.bytes.data()), event.bytes.size());
-    if (connection.state_ == State::open && !connection.broken_) {
+    if (connection.unheard_ != 0) connection.unheard_ -= std::min(connection.unheard_, bytes.size());
+    if (connection.state_ == State::open) {
       connection.protocol_.on_bytes(bytes);
     } else if (connection.late_counts_) {
       add(loop_.counters.late_requests, 1);
@@ -135,7 +136,6 @@ void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
   if (event.result == -ECANCELED) return;  // a pause; settle() knows whether to go on
   connection.peer_ended_ = true;
   if (event.result < 0) {
-    connection.broken_ = true;
     if (connection.state_ == State::open) end(connection, CloseReason::peer_reset);
   } else if (connection.state_ == State::open) {
     connection.protocol_.on_end_of_stream();
@@ -156,7 +156,6 @@ void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
   connection.in_flight_.release();
   if (result > 0) connection.bytes_sent_ += static_cast<uint64_t>(result);
   if (result >= 0 && static_cast<size_t>(result) == total) return;
-  connection.broken_ = true;
   if (connection.state_ != State::ending) end(connection, CloseReason::peer_reset);
 }
 
@@ -349,8 +348,20 @@ void Worker<B, P>::on_due(Conn& connection) {
     close_idle(connection);
   } else {
     check_peer(connection);
-    if (connection.state_ == State::open) connection.protocol_.on_deadline();
+    if (connection.state_ == State::open && !is_unheard(connection)) connection.protocol_.on_deadline();
   }
+}
+
+/// A client's time is up, but what it has sent may be here: this reactor was held up, or had others to read
+/// first. What is in the socket at the first look is read before the verdict, and no more than that: who
+/// always has another byte on its way gets no more time.
+template <class B, class P>
+bool Worker<B, P>::is_unheard(Conn& connection) {
+  const Instant deadline = connection.protocol_.deadline();
+  if (deadline > loop_.now || !connection.receiving_ || connection.receive_ending_) return false;
+  if (std::exchange(connection.overdue_, deadline) != deadline)
+    connection.unheard_ = static_cast<size_t>(io().unread(connection.fd_));
+  return connection.unheard_ != 0;
 }
 
 template <class B, class P>

@@ -32,6 +32,32 @@ TEST_P(Timeouts, HalfAHeadGets408) {
   EXPECT_GE(std::chrono::steady_clock::now() - began, 290ms);
 }
 
+// More connections than one turn reads, and a reactor that is stuck beyond their timeout: whose request is in
+// the socket by then has sent it in time.
+TEST_P(Timeouts, RequestsThatWaitForAStuckReactorAreServed) {
+  constexpr size_t kClients = 800;
+  start({"--header-timeout", "1500ms", "--body-timeout", "1500ms"});
+  const std::string requests[] = {get_request("/plaintext"), post_request("/anything", "hello"),
+                                  post_request("/upload", "hello")};
+  std::vector<RawClient> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    const std::string& request = requests[i % std::size(requests)];
+    clients.push_back(connect());
+    clients.back().send(request.substr(0, request.size() - 3));
+  }
+  settle();
+  RawClient spinner = connect();
+  spinner.send(get_request("/spin?ms=2500"));
+  for (size_t i = 0; i < kClients; ++i) {
+    const std::string& request = requests[i % std::size(requests)];
+    clients[i].send(request.substr(request.size() - 3));
+  }
+  EXPECT_EQ(spinner.read_answer().status, 200);
+  size_t served = 0;
+  for (RawClient& client : clients) served += client.read_answer().status == 200;
+  EXPECT_EQ(served, kClients);
+}
+
 TEST_P(Timeouts, HeadThatTricklesGets408) {
   start({"--header-timeout", "300ms"});
   RawClient client = connect();

@@ -43,18 +43,25 @@ class SimServer {
   }
 
   [[nodiscard]] SimPeer connect() { return network.connect(listener); }
+  /// The reactor is held up: time passes for everybody else.
+  void stall(Duration duration) {
+    for (Instant until = network.now() + duration; network.now() < until; network.run_due())
+      static_cast<void>(network.advance(until));
+  }
   void run_for(Duration duration) { run_until(network.now() + duration); }
   void run_until(Instant when) {
     network.schedule(when, [this] { wake(); });
     while (network.now() < when && !worker_->stopped()) worker_->turn();
     settle();
   }
+  /// One turn, that does not sleep.
+  void turn() {
+    wake();
+    worker_->turn();
+  }
   /// Turns until all that can happen now has happened.
   void settle() {
-    for (int i = 0; i < kSettleTurns && !worker_->stopped(); ++i) {
-      wake();
-      worker_->turn();
-    }
+    for (int i = 0; i < kSettleTurns && !worker_->stopped(); ++i) turn();
   }
   /// The runner enters a phase; the worker learns of it in its next turn.
   void enter(Phase phase, Duration idle_grace = 1s, std::string why = "deadline") {

@@ -104,6 +104,40 @@ TEST_P(WorkerTest, LateHeadIsAnswered408) {
   expect_one(server, server.counters().completed);
 }
 
+// The reactor was held up beyond the timeout, and reads in small pieces: the verdict waits for what was here.
+TEST_P(WorkerTest, HeadThatWaitedInItsSocketIsServed) {
+  SimOptions options = sim();
+  options.max_read_bytes = 4;
+  SimServer server(options);
+  SimPeer peer = server.connect();
+  std::string request = get("/plaintext");
+  peer.write(request.substr(0, 4));
+  server.run_for(1s);
+  server.stall(5s);
+  peer.write(request.substr(4));
+  server.stall(5s);
+  server.run_for(1ms);
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 200);
+  EXPECT_FALSE(peer.saw_eof());
+}
+
+// … but not for what comes while it waits: a head has its time, and no byte that is always there moves it.
+TEST_P(WorkerTest, HeadThatDripsDuringItsVerdictGetsNoMoreTime) {
+  SimOptions options = sim();
+  options.max_read_bytes = 4;
+  SimServer server(options);
+  SimPeer peer = server.connect();
+  peer.write("GET /");
+  server.run_for(1s);
+  server.stall(10s);
+  peer.write(std::string(40, 'x'));
+  for (int turns = 0; turns < 60 && peer.untaken() == 0; ++turns) {
+    server.turn();
+    peer.write("xxxx");
+  }
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 408);
+}
+
 TEST_P(WorkerTest, PeerThatTakesNothingIsCut) {
   SimServer server(sim());
   SimPeer peer = server.connect();
