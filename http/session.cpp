@@ -218,7 +218,7 @@ void Session::refuse_body(Refusal refusal) {
   if (state_ == State::discarding) {  // answered already; more is not worth reading
     close(CloseWish::linger, CloseReason::finished);
   } else if (exchange_->response.head_sent_) {
-    close(CloseWish::cut, CloseReason::failed);
+    break_off(CloseReason::failed);
   } else {
     refuse(refusal, CloseReason::refused);
   }
@@ -314,8 +314,8 @@ void Session::on_end_of_stream() {
     case State::discarding: close(CloseWish::direct, CloseReason::peer_closed); return;
     case State::handling:
       if (!body_open()) return;  // the request is complete: a client that only ended its side gets its answer
-      // Earlier answers may still leave; the one that is under way would be taken for whole.
-      close(exchange_->response.head_sent_ ? CloseWish::cut : CloseWish::direct, CloseReason::peer_closed);
+      if (exchange_->response.head_sent_) return break_off(CloseReason::peer_closed);
+      close(CloseWish::direct, CloseReason::peer_closed);
       return;
     case State::closing: return;
   }
@@ -329,8 +329,10 @@ void Session::on_deadline() {
     refuse({408, "the request head did not come in time"}, CloseReason::timed_out);
   } else if (body_open() && !exchange_->response.head_sent_ && state_ != State::discarding) {
     refuse({408, "the request body did not come in time"}, CloseReason::timed_out);
+  } else if (state_ == State::discarding) {  // answered: the body is what does not come
+    close(CloseWish::linger, CloseReason::timed_out);
   } else {
-    close(CloseWish::cut, CloseReason::timed_out);
+    break_off(CloseReason::timed_out);
   }
 }
 

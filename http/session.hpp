@@ -90,6 +90,7 @@ class Session {
   void fail_length(Exchange& exchange);
   void refuse(Refusal refusal, CloseReason reason);
   void write_refusal(uint16_t status, std::string_view what, std::string_view fields);
+  void break_off(CloseReason reason);
   void close(CloseWish wish, CloseReason reason);
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
   /// Bytes that have arrived behind what has been taken of the request at hand.

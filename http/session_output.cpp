@@ -37,10 +37,7 @@ void Session::answer_plain(Exchange& exchange, uint16_t status, std::string_view
 
 void Session::fail(Exchange& exchange, std::string_view what) {
   log_event(LogLevel::error, "handler_failed", {{"route", exchange.route->pattern}, {"what", what}});
-  if (exchange.response.head_sent_) {
-    close(CloseWish::cut, CloseReason::failed);
-    return;
-  }
+  if (exchange.response.head_sent_) return break_off(CloseReason::failed);
   exchange.response.reset(true);
   answer_plain(exchange, 500, "500 Internal Server Error\n");
 }
@@ -200,6 +197,14 @@ void Session::write_refusal(uint16_t status, std::string_view text, std::string_
                                  link_.output());
   bool head_only = exchange_ != nullptr && exchange_->head.method == Method::head;
   if (!head_only) link_.output().append(text);
+}
+
+/// The answer under way stays a part. What is queued, whole answers before it above all, leaves all the same;
+/// that the last one is a part shows in its framing (RFC 9112, 8), but where its body lasts to the end.
+void Session::break_off(CloseReason reason) {
+  const Response& response = exchange_->response;
+  bool framed = response.chunked_ || response.has_length_ || !sends_body(*exchange_);
+  close(framed ? CloseWish::linger : CloseWish::reset, reason);
 }
 
 void Session::close(CloseWish wish, CloseReason reason) {

@@ -12,7 +12,7 @@ class Connection : public Link {
  public:
   enum class State : uint8_t {
     open,
-    lingering,  ///< our side is ended; input is read and dropped until the peer ends its side
+    lingering,  ///< nothing more is sent; input is read and dropped until the peer ends its side
     ending,     ///< waiting for the last events, then the descriptor is closed
   };
 

@@ -224,7 +224,8 @@ void Worker<B, P>::fulfil_close_wish(Conn& connection) {
       if (!connection.peer_ended_ && io().unread(connection.fd_) > 0) return linger(connection, reason);
       end(connection, reason);
       return;
-    case CloseWish::linger: linger(connection, reason); return;
+    case CloseWish::linger:
+    case CloseWish::reset: linger(connection, reason); return;
     case CloseWish::cut: end(connection, reason); return;
   }
 }
@@ -232,7 +233,11 @@ void Worker<B, P>::fulfil_close_wish(Conn& connection) {
 template <class B, class P>
 void Worker<B, P>::linger(Conn& connection, CloseReason reason) {
   if (connection.reason_ == CloseReason::none) connection.reason_ = reason;
-  io().half_close(connection.fd_);
+  if (connection.protocol_.close_wish() == CloseWish::reset) {
+    static_cast<void>(set_linger_zero(connection.fd_));  // when the peer has had time to take what is sent
+  } else {
+    io().half_close(connection.fd_);
+  }
   connection.state_ = State::lingering;
   Duration patience = reason == CloseReason::drained_idle ? kIdleLinger : options_.linger_timeout;
   connection.due_ = loop_.now + (phase_ == Phase::forcing ? kForceGrace : patience);
@@ -242,12 +247,13 @@ void Worker<B, P>::linger(Conn& connection, CloseReason reason) {
 template <class B, class P>
 void Worker<B, P>::end(Conn& connection, CloseReason reason) {
   if (connection.reason_ == CloseReason::none) connection.reason_ = reason;
+  const bool whole = connection.state_ == State::lingering;  // all that there was to send is sent
   connection.state_ = State::ending;
   if (connection.sending_) {
     // Whoever gets only part of an answer must see that it is one: a reset, not an orderly end.
     static_cast<void>(set_linger_zero(connection.fd_));
     io().abort(connection.fd_);
-  } else if (classify(connection.reason_) == CloseClass::aborted) {
+  } else if (!whole && classify(connection.reason_) == CloseClass::aborted) {
     static_cast<void>(set_linger_zero(connection.fd_));
   }
   if (connection.receiving_ && !connection.receive_ending_) {

@@ -332,15 +332,21 @@ TEST_P(GoShutdown, HandlerThatThrowsInItsAnswerEndsOneConnection) {
   run();
   RawClient waiting = connect_and_wait();
   RawClient client = connect();
-  client.send(get_request("/half"));
-  EXPECT_FALSE(client.read_answer().complete);
-  EXPECT_EQ(client.read_end(), StreamEnd::reset);
+  client.send(get_request("/plaintext") + get_request("/half") + get_request("/plaintext"));
+  EXPECT_EQ(client.read_answer().body, "Hello, World!");  // was whole before
+  HttpAnswer half = client.read_answer();
+  EXPECT_EQ(half.chunks, std::vector<size_t>{4});
+  EXPECT_FALSE(half.complete);
+  EXPECT_EQ(client.read_end(), StreamEnd::eof);
+  RawClient old = connect();
+  old.send("GET /half HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(old.read_end(), StreamEnd::reset);  // nothing else would tell
   server().stop();
   wait_until_refused();
   release();
   expect_last_answer(waiting, "released");
   EXPECT_EQ(wait_end(), 0);
-  EXPECT_EQ(report().at("reactors").at(0).at("aborted"), 1);
+  EXPECT_EQ(report().at("reactors").at(0).at("aborted"), 2);
 }
 
 // Not tested by Go: a slow reader. Here the whole answer is in memory already when the stop begins.

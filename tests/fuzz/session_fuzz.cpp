@@ -71,6 +71,11 @@ Outcome serve(std::string_view wire, const SessionOptions& options, bool drainin
   return outcome;
 }
 
+/// The last answer stayed a part.
+bool broken_off(const Outcome& outcome) {
+  return outcome.wish == CloseWish::reset || outcome.reason == CloseReason::failed;
+}
+
 bool alike(const Answer& left, const Answer& right) {
   return left.status == right.status && left.fields == right.fields && left.body == right.body;
 }
@@ -80,7 +85,7 @@ void check_alike(const Outcome& whole, const Outcome& cut, bool echoes, bool has
     LASTCALL_CHECK(without_continue(whole.stream) == without_continue(cut.stream));
     LASTCALL_CHECK(whole.open == cut.open && whole.reason == cut.reason);
     // Lingering or not depends on whether more has come behind a request that asked for the close.
-    LASTCALL_CHECK((whole.wish == CloseWish::cut) == (cut.wish == CloseWish::cut));
+    LASTCALL_CHECK(broken_off(whole) == broken_off(cut));
   }
   if (has_head) return;  // without its requests, an answer to HEAD cannot be told from a short one
   auto left = parse_answers(whole.stream), right = parse_answers(cut.stream);
@@ -89,7 +94,7 @@ void check_alike(const Outcome& whole, const Outcome& cut, bool echoes, bool has
     std::erase_if(*answers, [](const Answer& a) { return a.status < 200; });
   // An echo is streamed: how far it got before its body broke off depends on the cuts. Those before it do
   // not.
-  bool broke_off = whole.reason != cut.reason || whole.wish == CloseWish::cut || cut.wish == CloseWish::cut ||
+  bool broke_off = whole.reason != cut.reason || broken_off(whole) || broken_off(cut) ||
                    whole.reason == CloseReason::peer_closed || whole.reason == CloseReason::refused;
   if (!broke_off) LASTCALL_CHECK(left->size() == right->size());
   size_t same = std::min(left->size(), right->size());

@@ -102,22 +102,98 @@ TEST_F(SessionStream, ThrowingBeforeTheHeadIsA500) {
   EXPECT_EQ(got[1].status, 200);
 }
 
-TEST_F(SessionStream, ThrowingAfterTheHeadIsCut) {
+TEST_F(SessionStream, ThrowingAfterTheHeadEndsTheConnectionWithoutALastChunk) {
   host.receive(get("/throw-later") + get("/plaintext"));
   EXPECT_FALSE(host.open_still());
-  EXPECT_EQ(host.wish(), CloseWish::cut);
+  EXPECT_EQ(host.wish(), CloseWish::linger);
   EXPECT_EQ(host.reason(), CloseReason::failed);
-  EXPECT_EQ(host.take().find("0\r\n\r\n"), std::string::npos);
+  auto got = read(host.take());
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_FALSE(got[0].whole);
+  EXPECT_EQ(got[0].body, "something");
 }
 
-TEST_F(SessionStream, AnnouncedLengthThatIsNotReachedIsCut) {
+TEST_F(SessionStream, AnnouncedLengthThatIsNotReachedEndsTheConnection) {
   host.on(Method::get, "/short", [](Request&, Response& response) -> Task<> {
     response.content_length(10);
     static_cast<void>(co_await response.write("short"));
   });
   host.receive(get("/short"));
-  EXPECT_EQ(host.wish(), CloseWish::cut);
+  EXPECT_EQ(host.wish(), CloseWish::linger);
   EXPECT_EQ(host.reason(), CloseReason::failed);
+  EXPECT_FALSE(read(host.take()).at(0).whole);
+}
+
+// A body that lasts to the end of its connection would be taken for whole.
+TEST_F(SessionStream, ThrowingInABodyWithoutFramesIsAReset) {
+  host.receive(get("/throw-later", "", "1.0"));
+  EXPECT_EQ(host.wish(), CloseWish::reset);
+  EXPECT_EQ(host.reason(), CloseReason::failed);
+}
+
+/// Everything that can break an answer off in its middle.
+class BrokenOff : public SessionTest {
+ protected:
+  /// What a slow client gets of three answers before one that breaks off, and of that.
+  void expect_three_whole_answers(const std::function<void()>& break_off, CloseReason reason) {
+    SCOPED_TRACE(static_cast<int>(reason));
+    host.set_window(100);
+    host.receive(get("/big?n=30000") + get("/users/7") + post("/describe", "hello"));
+    break_off();
+    EXPECT_TRUE(host.open_still());  // there is something to send
+    auto got = read(host.take());
+    ASSERT_EQ(got.size(), 4u);
+    for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(got[i].whole) << i;
+    EXPECT_FALSE(got[3].whole);
+    EXPECT_FALSE(host.open_still());
+    EXPECT_EQ(host.wish(), CloseWish::linger);
+    EXPECT_EQ(host.reason(), reason);
+    EXPECT_EQ(host.outliving(), 0u);
+    host.open();
+  }
+  const std::string echo =
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+};
+
+TEST_F(BrokenOff, ByItsHandler) {
+  expect_three_whole_answers([&] { host.receive(get("/throw-later")); }, CloseReason::failed);
+}
+
+TEST_F(BrokenOff, ByItsHandlerThatWritesTooLittleOrTooMuch) {
+  host.on(Method::get, "/write/{text}", [](Request& request, Response& response) -> Task<> {
+    response.content_length(10);
+    static_cast<void>(co_await response.write("some"));
+    static_cast<void>(co_await response.write(*request.param("text")));
+  });
+  expect_three_whole_answers([&] { host.receive(get("/write/short")); }, CloseReason::failed);
+  expect_three_whole_answers([&] { host.receive(get("/write/too-much")); }, CloseReason::failed);
+}
+
+TEST_F(BrokenOff, ByABodyThatIsRefused) {
+  expect_three_whole_answers(
+      [&] {
+        host.receive(echo);
+        host.receive("nonsense\r\n");
+      },
+      CloseReason::failed);
+}
+
+TEST_F(BrokenOff, ByABodyThatEnds) {
+  expect_three_whole_answers(
+      [&] {
+        host.receive(echo);
+        host.end_of_stream();
+      },
+      CloseReason::peer_closed);
+}
+
+TEST_F(BrokenOff, ByABodyThatDoesNotCome) {
+  expect_three_whole_answers(
+      [&] {
+        host.receive(echo);
+        host.advance(30s);
+      },
+      CloseReason::timed_out);
 }
 
 TEST_F(SessionStream, AnnouncedLengthWithoutAByteIsA500) {

@@ -103,21 +103,30 @@ TEST_F(SessionTimeout, PieceOfAChunkLineDoesNotStopTheClockOfTheBody) {
   }
 }
 
-TEST_F(SessionTimeout, BodyLateBehindAStartedAnswerIsCut) {
+TEST_F(SessionTimeout, BodyLateBehindAStartedAnswerBreaksItOff) {
   host.receive("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
   host.advance(30s);
-  EXPECT_EQ(host.wish(), CloseWish::cut);
+  EXPECT_EQ(host.wish(), CloseWish::linger);
   EXPECT_EQ(host.reason(), CloseReason::timed_out);
   EXPECT_FALSE(read(host.take()).at(0).whole);
 }
 
-TEST_F(SessionTimeout, UnwantedBodyThatStopsIsCut) {
+TEST_F(SessionTimeout, UnwantedBodyThatStopsEndsTheConnection) {
   EXPECT_EQ(answer("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").status, 404);
   host.advance(29'999ms);
   EXPECT_TRUE(host.open_still());
   host.advance(1ms);
   EXPECT_EQ(host.reason(), CloseReason::timed_out);
   EXPECT_EQ(host.take(), "");
+}
+
+TEST_F(SessionTimeout, UnwantedBodyThatStopsLeavesTheAnswerWhole) {
+  host.set_window(10);
+  host.receive("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+  host.advance(30s);
+  EXPECT_TRUE(host.open_still());
+  EXPECT_TRUE(parse_answer(host.take()).whole);
+  EXPECT_EQ(host.wish(), CloseWish::linger);
 }
 
 TEST_F(SessionTimeout, HandlersMayTakeTheirTime) {

@@ -287,12 +287,36 @@ TEST_P(WorkerTest, HalfClosedPeerGetsItsAnswer) {
   expect_one(server, server.counters().completed);
 }
 
-TEST_P(WorkerTest, HandlerThatFailsAfterTheHeadIsAnAbort) {
+TEST_P(WorkerTest, HandlerThatFailsAfterTheHeadIsAnAbortBehindWholeAnswers) {
   SimServer server(sim());
   SimPeer peer = server.connect();
-  peer.write(get("/throw-later"));
+  peer.write(get("/big?n=100000") + get("/plaintext") + get("/throw-later"));
+  server.run_for(1ms);
+  auto got = parse_answers(peer.read_all());
+  ASSERT_TRUE(got.has_value());
+  ASSERT_EQ(got->size(), 3u);
+  EXPECT_TRUE((*got)[0].whole && (*got)[1].whole);
+  EXPECT_FALSE((*got)[2].whole);
+  EXPECT_TRUE(peer.saw_eof());
+  peer.close();
   server.run_for(1ms);
   expect_one(server, server.counters().aborted);
+}
+
+TEST_P(WorkerTest, AnswerThatBreaksOffWaitsForNobodyForEver) {
+  SimServer server(sim());
+  SimPeer stubborn = server.connect();  // sees the end, and does not end its side
+  stubborn.write(get("/throw-later"));
+  server.run_for(1999ms);
+  EXPECT_EQ(server.ended(), 0u);
+  server.run_for(2ms);
+  expect_one(server, server.counters().aborted);
+  SimPeer reader = server.connect();  // takes nothing
+  reader.set_window(50);
+  reader.write(get("/plaintext") + get("/throw-later"));
+  server.run_for(61s);
+  EXPECT_EQ(server.counters().aborted, 2u);
+  server.expect_balance();
 }
 
 TEST_P(WorkerTest, BeyondTheLimitIsAnswered503) {

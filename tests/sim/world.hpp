@@ -43,7 +43,9 @@ struct Flow {
   Instant ended_at{};
   size_t received = 0;           // bytes that the reactor has got
   size_t received_before = 0;    // … when its turn began
-  size_t received_at_close = 0;  // … when the turn began that said close
+  size_t received_at_send = 0;   // … when the turn began that sent last
+  size_t received_at_close = 0;  // … when the turn began in which close was said, at the earliest
+  uint64_t send_ended = 0;       // the turn in which a send ended that was pending
 };
 
 /// One reactor: the real worker, when it turns next, and what the ledger says that its counters must be.
@@ -59,6 +61,7 @@ struct ReactorState {
   std::set<int> listeners;  // open ones
   Instant stalled_until{};
   Instant wake_at{};
+  uint64_t turns = 0;
   bool turning = false;  // it is on the stack
   bool worked = false;   // its last turn had something to do
   bool leaving = false;  // in run(), behind the loop

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tests/sim/world.hpp"
+#include "tests/sim/world_client.hpp"
 
 namespace lastcall::test {
 namespace {
@@ -201,9 +202,13 @@ void WorldBackend::note_send(Flow& flow, int fd, std::span<const iovec> segments
   if (flow.ended) {
     world_.fail("nothing is sent behind the end of a stream", "c%zu", flow.id);
   }
+  // Behind a send that was pending, what is sent now was written at any time since.
+  bool waited = flow.send_ended == reactor_.turns;
+  size_t received = waited ? flow.received_at_send : flow.received_before;
+  flow.received_at_send = flow.received_before;
   if (flow.said_close || !contains(segments, "\r\nConnection: close\r\n")) return;
   flow.said_close = true;
-  flow.received_at_close = flow.received_before;
+  flow.received_at_close = received;
   world_.saw(Seen::closes);
   if (world_.network().unread(fd) > 0) world_.saw(Seen::unserved_pipelined);
 }
@@ -229,7 +234,8 @@ void WorldBackend::half_close(int fd) {
   Flow& flow = this->flow(fd);
   // No interlude: bytes that come between FIONREAD and the FIN are the late requests that HTTP/1.1 cannot
   // save.
-  if (!flow.said_close && !flow.broken && world_.control().phase() < Phase::forcing) check_idle_end(flow, fd);
+  bool idle = !flow.said_close && !flow.broken && !flow.client->is_amid_exchange(flow.received);
+  if (idle && world_.control().phase() < Phase::forcing) check_idle_end(flow, fd);
   flow.ended = true;
   flow.ended_at = world_.now();
   world_.trace("r%u ends c%zu%s", reactor_.id, flow.id, flow.idle_end ? " as idle" : "");
@@ -310,6 +316,7 @@ uint64_t WorldBackend::progress(int fd) const {
 
 void WorldBackend::run(Instant until, const Sink& sink) {
   delivered_ = 0;
+  ++reactor_.turns;
   if (world_.failed()) {
     now_ += 1s;  // whoever waits for something gives up
     return;
@@ -399,6 +406,7 @@ void WorldBackend::deliver(Event event, const Sink& sink) {
   } else if (event.token.op == Op::send) {
     if (event.result > 0) event.result += known.withheld_bytes;
     flow(known.fd).active_at = world_.now();
+    flow(known.fd).send_ended = reactor_.turns;
     world_.trace("r%u sent to c%zu: %d", reactor_.id, flow(known.fd).id, event.result);
   }
   sink(event);

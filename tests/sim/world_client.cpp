@@ -15,9 +15,6 @@ namespace {
 // The report has one entry a connection: what waits behind the exchange at hand, and answers before it that
 // their client has not taken, are cut off with it and not in it.
 constexpr bool kReportNamesPipelined = false;
-// A handler that throws in the middle of its answer takes earlier answers with it that are complete and not
-// sent yet.
-constexpr bool kFailingHandlerPipelined = false;
 
 constexpr Duration kReaction = 300ms;  // most between the end of a stream and the client's close
 
@@ -148,7 +145,6 @@ void Client::shape(Ask& ask, const std::string& mark) {
       with("/throw?");
       break;
     case 8:
-      if (!kFailingHandlerPipelined && kind_ != Kind::keep_alive) return shape(ask, mark);
       ask.ends_in_cut = true;
       ask.any_body = true;
       with("/throw-later?");
@@ -355,6 +351,12 @@ void Client::leave(bool reset) {
   reset ? peer_.reset() : peer_.close();
 }
 
+bool Client::is_amid_exchange(size_t received) const {
+  return std::ranges::any_of(asks_, [received](const Ask& ask) {
+    return ask.begin < received && (received < ask.end || ask.ends_in_cut);
+  });
+}
+
 // --- at the end
 
 void Client::judge() {
@@ -386,9 +388,10 @@ void Client::judge() {
     by_wish = asks_[i].wants_close || expects || answer.status >= 400;
     judge_answer(asks_[i], answer);
   }
-  // A handler that fails in the middle takes its connection with it.
-  bool cut = std::ranges::any_of(asks_, [](const Ask& ask) { return ask.ends_in_cut; });
-  for (size_t i = answers_.size(); i < asks_.size() && !cut; ++i) judge_missing(asks_[i], closed, by_wish);
+  // An answer that breaks off takes with it what was asked behind it.
+  size_t got = answers_.size();
+  bool broke_off = got > 0 && got <= asks_.size() && asks_[got - 1].ends_in_cut && !answers_[got - 1].whole;
+  for (size_t i = got; i < asks_.size() && !broke_off; ++i) judge_missing(asks_[i], closed, by_wish);
 }
 
 bool Client::any_reported() const {

@@ -41,6 +41,8 @@ class Client {
   void refused() { done_ = true; }
   void hurry();  ///< asks now what it would ask later, if it is thinking
   [[nodiscard]] size_t number() const noexcept { return number_; }
+  /// Whether the server, with so many bytes received, may have to end in the middle of something.
+  [[nodiscard]] bool is_amid_exchange(size_t received) const;
 
   /// At the end: every answer is one to its request, and every request was answered or is accounted for.
   void judge();
