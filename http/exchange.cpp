@@ -41,10 +41,12 @@ void Exchange::reset(bool keep_memory) noexcept {
   reader = nullptr;
   writer = nullptr;
   params.size = 0;
-  scratch.clear();
-  decoded_path.clear();
-  peer.clear();
-  for (Buffer* buffer : {&storage, &body, &chunk}) buffer->release();
+  if (!scratch.empty()) scratch.clear();
+  if (!decoded_path.empty()) decoded_path.clear();
+  if (!peer.empty()) peer.clear();
+  storage.release();
+  body.release();
+  chunk.release();
   response.reset(keep_memory);
   context.reset();
 }

@@ -22,24 +22,31 @@ Session::Session(Environment& environment, Link& link)
     : environment_(environment),
       link_(link),
       deadline_(after(link.loop().now, environment.options.header_timeout)),
-      input_(link.loop().buffers) {}
+      input_(link.loop().buffers),
+      unsent_(link.loop().buffers) {}
 
 void Session::on_bytes(std::string_view bytes) {
-  if (state_ == State::closing) return;
+  if (state_ == State::closing) return keep_for_report(bytes);
   if (!input_.empty()) {
     input_.append(bytes);
     consume_stash();
     return;
   }
   size_t used = consume(bytes);
-  if (used < bytes.size() && state_ != State::closing) input_.append(bytes.substr(used));
+  if (used < bytes.size() && (state_ != State::closing || owes_more_)) input_.append(bytes.substr(used));
   steer_input();
+}
+
+/// Requests behind an answer that says close, or breaks off, get none of their own. Should the stop cut off
+/// that answer before it is sent, the client cannot know.
+void Session::keep_for_report(std::string_view bytes) {
+  if (owes_more_ && input_.size() < kMaxStashBytes) input_.append(bytes);
 }
 
 void Session::consume_stash() {
   if (consuming_) return;  // the loop below us on the stack goes on by itself
   size_t used = consume(input_.view());
-  if (state_ == State::closing || used == input_.size()) {
+  if ((state_ == State::closing && !owes_more_) || used == input_.size()) {
     input_.release();
   } else {
     input_.consume(used);
@@ -51,7 +58,10 @@ void Session::consume_stash() {
 size_t Session::consume(std::string_view bytes) {
   consuming_ = true;
   size_t at = 0;
-  for (size_t used = 0; step(bytes.substr(at), used); used = 0) at += used;
+  for (size_t used = 0; step(bytes.substr(at), used); used = 0) {
+    at += used;
+    if (at == bytes.size() && state_ == State::head) break;  // the next step would do nothing
+  }
   consuming_ = false;
   more_input_ = 0;  // what is left goes to the stash
   return at;
@@ -287,7 +297,7 @@ void Session::body_wanted(Exchange& exchange) {
 }
 
 void Session::steer_input() noexcept {
-  bool full = input_.size() >= kMaxStashBytes;
+  bool full = input_.size() >= kMaxStashBytes && state_ != State::closing;
   if (state_ == State::handling && body_open() && exchange_->body.size() >= kMaxBodyWindow) full = true;
   if (full == link_.input_paused()) return;
   link_.pause_input(full);
@@ -295,6 +305,8 @@ void Session::steer_input() noexcept {
 }
 
 void Session::use_room() {
+  unsent_.forget(link_.bytes_sent());
+  if (!wants_room_) return;
   wants_room_ = false;
   if (exchange_ != nullptr && exchange_->writer != nullptr) {
     std::exchange(exchange_->writer, nullptr)->resume();

@@ -4,6 +4,7 @@
 
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/head_scanner.hpp>
+#include <lastcall/http/unsent_answers.hpp>
 #include <lastcall/net/protocol.hpp>
 
 namespace lastcall {
@@ -22,7 +23,7 @@ class Session {
   void on_bytes(std::string_view bytes);
   void on_end_of_stream();
   void on_output_room() {
-    if (wants_room_) use_room();
+    if (wants_room_ || unsent_.holds_memory()) use_room();
   }
   [[nodiscard]] bool active() const noexcept { return state_ != State::head || scanner_.started(); }
   [[nodiscard]] CloseWish close_wish() const noexcept { return wish_; }
@@ -35,7 +36,7 @@ class Session {
   /// The request that is not answered in full: since when, and the pattern of its route; kNever: none.
   [[nodiscard]] std::pair<Instant, const char*> unanswered() const noexcept;
   void refuse_overload();
-  void describe(AbortedExchange& aborted) const;
+  void describe(std::vector<AbortedExchange>& aborted) const;
   void on_close();
 
   // The exchange's calls, for the handler's awaits.
@@ -62,6 +63,7 @@ class Session {
   // session.cpp: input
   [[nodiscard]] size_t consume(std::string_view bytes);
   [[nodiscard]] bool step(std::string_view bytes, size_t& used);
+  void keep_for_report(std::string_view bytes);
   void consume_stash();
   [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
   void begin(Exchange& exchange, std::string_view head_bytes, bool plain_target);
@@ -92,10 +94,15 @@ class Session {
   void write_refusal(uint16_t status, std::string_view what, std::string_view fields);
   void break_off(CloseReason reason);
   void close(CloseWish wish, CloseReason reason);
+  void note_answer(const Exchange& exchange);
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
   /// Bytes that have arrived behind what has been taken of the request at hand.
   [[nodiscard]] size_t input_waiting() const noexcept { return consuming_ ? more_input_ : input_.size(); }
   [[nodiscard]] bool last_request() const noexcept;
+
+  // session_report.cpp: what a stop cuts off
+  void describe_exchange(AbortedExchange& aborted) const;
+  void describe_waiting(std::vector<AbortedExchange>& aborted) const;
 
   Environment& environment_;
   Link& link_;
@@ -104,6 +111,7 @@ class Session {
   Instant head_began_{};
   Buffer input_;           // bytes that could not be used yet
   size_t more_input_ = 0;  // while consuming: bytes behind what is taken
+  UnsentAnswers unsent_;
   HeadScanner scanner_;
   State state_ = State::head;
   CloseWish wish_ = CloseWish::none;
@@ -111,6 +119,7 @@ class Session {
   bool consuming_ = false;   // consume() is on the stack
   bool keep_alive_ = true;   // of the exchange at hand
   bool wants_room_ = false;  // on_output_room() has something to do
+  bool owes_more_ = false;   // closing: the client may have asked for more, and does not know
   bool peer_ended_ = false;
   bool continue_owed_ = false;  // Expect: 100-continue, not yet answered
 };

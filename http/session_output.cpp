@@ -130,10 +130,12 @@ bool Session::last_request() const noexcept {
 void Session::end_exchange() {
   Exchange& exchange = *std::exchange(exchange_, nullptr);
   bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
+  note_answer(exchange);
   environment_.release(exchange);
   state_ = State::head;
   deadline_ = after(loop().now, environment_.options.idle_timeout);
   if (keep_alive_) return;  // while stopping: the client was not told to leave, the idle grace is its
+  owes_more_ = !asked;
   bool clean = asked && input_waiting() == 0;
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
@@ -183,6 +185,9 @@ void Session::refuse(Refusal refusal, CloseReason reason) {
   std::string text = std::to_string(refusal.status);
   text.append(" ").append(reason_phrase(refusal.status)).append(": ").append(refusal.what).append("\n");
   write_refusal(refusal.status, text, "");
+  if (exchange_ == nullptr) {
+    unsent_.add({.began = head_began_, .end = link_.bytes_written()}, true, link_.bytes_sent());
+  }
   close(CloseWish::linger, reason);
 }
 
@@ -204,6 +209,7 @@ void Session::write_refusal(uint16_t status, std::string_view text, std::string_
 void Session::break_off(CloseReason reason) {
   const Response& response = exchange_->response;
   bool framed = response.chunked_ || response.has_length_ || !sends_body(*exchange_);
+  owes_more_ = !body_open() && exchange_->head.keep_alive;
   close(framed ? CloseWish::linger : CloseWish::reset, reason);
 }
 
@@ -215,7 +221,22 @@ void Session::close(CloseWish wish, CloseReason reason) {
   wants_room_ = false;
   link_.pause_input(false);
   link_.touch();
-  if (exchange_ != nullptr) environment_.abandon(*std::exchange(exchange_, nullptr));
+  if (exchange_ == nullptr) return;
+  note_answer(*exchange_);
+  environment_.abandon(*std::exchange(exchange_, nullptr));
+}
+
+/// Its answer is written, as far as it ever will be; the report may ask whose it was until it is sent.
+void Session::note_answer(const Exchange& exchange) {
+  const RequestHead& head = exchange.head;
+  // Without parameters and of the same size, the target is the pattern of its route, whose text lasts.
+  bool lasting = exchange.route != nullptr && exchange.params.size == 0 &&
+                 exchange.route->pattern.size() == head.target.size();
+  unsent_.add({.began = exchange.began,
+               .end = link_.bytes_written(),
+               .target = lasting ? std::string_view(exchange.route->pattern) : head.target,
+               .method = head.method},
+              lasting, link_.bytes_sent());
 }
 
 void Session::refuse_overload() {
@@ -233,30 +254,6 @@ void Session::on_force(bool unread) {
   bool owed = exchange_ != nullptr ? state_ != State::discarding : scanner_.started() || unread;
   if (owed) write_refusal(503, "503 Service Unavailable: the server is stopping\n", "Retry-After: 1\r\n");
   close(CloseWish::linger, CloseReason::forced);
-}
-
-std::pair<Instant, const char*> Session::unanswered() const noexcept {
-  if (exchange_ != nullptr) {
-    return {exchange_->began, exchange_->route != nullptr ? exchange_->route->pattern.c_str() : nullptr};
-  }
-  return {state_ == State::head && scanner_.started() ? head_began_ : kNever, nullptr};
-}
-
-void Session::describe(AbortedExchange& aborted) const {
-  switch (state_) {
-    case State::head: aborted.state = scanner_.started() ? "head" : "writing"; break;
-    case State::body: aborted.state = "body"; break;
-    case State::handling: aborted.state = exchange_->response.head_sent_ ? "writing" : "handling"; break;
-    case State::discarding:
-    case State::closing: aborted.state = "writing"; break;
-  }
-  if (exchange_ == nullptr) {
-    if (aborted.state == "head") aborted.age_ms = to_ms(link_.loop().now - head_began_);
-    return;
-  }
-  aborted.method = to_string(exchange_->head.method);
-  aborted.target = exchange_->head.target;
-  aborted.age_ms = to_ms(link_.loop().now - exchange_->began);
 }
 
 void Session::on_close() {

@@ -17,7 +17,7 @@ class Connection : public Link {
   };
 
   Connection(Token token, Loop& loop, int fd, typename P::Environment& environment)
-      : Link(loop), token_(token), in_flight_(loop.buffers), protocol_(environment, *this) {
+      : Link(loop), token_(token), protocol_(environment, *this) {
     fd_ = fd;
     timer_.slot = token.slot;
     timer_.kind = static_cast<uint16_t>(TimerKind::connection);
@@ -39,7 +39,6 @@ class Connection : public Link {
   bool counted_active_ = false;
   bool refused_ = false;      // over the limit: not counted against it
   bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
-  Buffer in_flight_;
   Timer timer_;
   Instant armed_ = kNever;     // when the timer fires
   Instant due_ = kNever;       // end of the linger, the write or the force, by state

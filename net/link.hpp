@@ -43,7 +43,7 @@ struct TaskTimer : Timer {
 /// inside these calls; the worker acts on them at the end of the turn.
 class Link {
  public:
-  Link(Loop& loop) : loop_(&loop), prepared_(loop.buffers) {}  // NOLINT: converts on purpose
+  Link(Loop& loop) : loop_(&loop), prepared_(loop.buffers), in_flight_(loop.buffers) {}  // NOLINT: converts
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
@@ -63,6 +63,10 @@ class Link {
   [[nodiscard]] int fd() const noexcept { return fd_; }
   /// Bytes that were handed to the kernel in this connection's life.
   [[nodiscard]] uint64_t bytes_sent() const noexcept { return bytes_sent_; }
+  /// … and those that are yet to be.
+  [[nodiscard]] uint64_t bytes_written() const noexcept {
+    return bytes_sent_ + in_flight_.size() + prepared_.size();
+  }
 
  protected:
   ~Link() = default;
@@ -70,6 +74,7 @@ class Link {
   Loop* loop_;
   Link* next_dirty_ = nullptr;
   Buffer prepared_;
+  Buffer in_flight_;  // lent to the kernel by a send
   uint64_t bytes_sent_ = 0;
   int fd_ = -1;
   bool dirty_ = false;

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <lastcall/net/link.hpp>
 
@@ -24,14 +25,14 @@ namespace lastcall {
 ///   on_force(unread)         the stop is over for an active connection, or one with a request unread in its
 ///                            socket: answer 503 where no head was sent, or cut
 ///   refuse_overload()        over the connection limit: answer 503 and close
-///   describe(exchange)       what it is doing, for the report
+///   describe(exchanges)      appends who is not answered in full, for the report
 ///   unanswered()             since when a request is not answered in full, kNever for none, and its route
 ///   on_close()               the connection is gone; the protocol is destroyed next
 ///
 /// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
 template <class P>
 concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,
-                            AbortedExchange& exchange) {
+                            std::vector<AbortedExchange>& exchanges) {
   P(environment, link);
   { p.on_bytes(bytes) } -> std::same_as<void>;
   { p.on_end_of_stream() } -> std::same_as<void>;
@@ -44,7 +45,7 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.on_drain() } -> std::same_as<void>;
   { p.on_force(true) } -> std::same_as<void>;
   { p.refuse_overload() } -> std::same_as<void>;
-  { p.describe(exchange) } -> std::same_as<void>;
+  { p.describe(exchanges) } -> std::same_as<void>;
   { p.unanswered() } -> std::same_as<std::pair<Instant, const char*>>;
   { p.on_close() } -> std::same_as<void>;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -126,6 +127,7 @@ class Worker {
   void acknowledge_if_closed();
   void force();
   void force(Conn& connection);
+  void report(Conn& connection, bool unread);
   void tell_if_empty();
   [[nodiscard]] bool is_closing_listeners() const noexcept;
   void end_all();

@@ -133,16 +133,26 @@ void Worker<B, P>::force(Conn& connection) {
     end(connection, CloseReason::drained_idle);
     return;
   }
-  AbortedExchange exchange;
-  exchange.peer = peer_address(connection.fd_);
-  exchange.bytes_sent = connection.bytes_sent_;
-  exchange.why = control_.why();
-  connection.protocol_.describe(exchange);
-  if (idle) exchange.state = "head";  // it is in the socket, and nobody will read it
-  control_.report_aborted(std::move(exchange));
+  report(connection, idle);
   connection.reason_ = CloseReason::forced;
   connection.due_ = loop_.now + kForceGrace;
   connection.protocol_.on_force(idle);
+}
+
+/// `unread`: the only request is in the socket, and nobody will read it.
+template <class B, class P>
+void Worker<B, P>::report(Conn& connection, bool unread) {
+  std::vector<AbortedExchange> exchanges;
+  if (!unread) connection.protocol_.describe(exchanges);
+  if (exchanges.empty()) exchanges.emplace_back().state = unread ? "head" : "writing";
+  const std::string peer = peer_address(connection.fd_);
+  const std::string why = control_.why();
+  for (AbortedExchange& exchange : exchanges) {
+    exchange.peer = peer;
+    exchange.bytes_sent = connection.bytes_sent_;
+    exchange.why = why;
+    control_.report_aborted(std::move(exchange));
+  }
 }
 
 template <class B, class P>

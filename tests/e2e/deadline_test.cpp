@@ -132,6 +132,33 @@ TEST_P(Deadline, HalfABodyGets503) {
   EXPECT_EQ(aborted.value("state", ""), "body");
 }
 
+// One connection in the counters, and an entry for each of its requests.
+TEST_P(Deadline, PipelineBehindAHandlerIsNamed) {
+  start({"--deadline", "600ms"});
+  RawClient client = connect();
+  client.send(get_request("/sleep?ms=60000") + get_request("/plaintext?n=1") +
+              post_request("/echo", "hello") +
+              "POST /anything HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
+  settle();
+  std::string peer = client.local_address();
+  stop_at_the_deadline(600ms);
+  EXPECT_EQ(client.read_answer().status, 503);
+  EXPECT_EQ(client.read_end(), StreamEnd::eof);
+  std::string seen;
+  const Json told = report();
+  for (const Json& aborted : told.at("aborted")) {
+    EXPECT_EQ(aborted.at("peer"), peer);
+    EXPECT_EQ(aborted.at("why"), "deadline");
+    seen += aborted.value("state", "") + " " + aborted.value("method", "") + " " +
+            aborted.value("target", "") + "\n";
+  }
+  EXPECT_EQ(seen,
+            "handling GET /sleep?ms=60000\nhandling GET /plaintext?n=1\nhandling POST /echo\n"
+            "body POST /anything\n");
+  EXPECT_EQ(total(told, "aborted"), 1u);
+  expect_counted_once(told);
+}
+
 TEST_P(Deadline, HalfAnAnswerIsReset) {
   start({"--deadline", "600ms"});
   RawClient client = connect();

@@ -300,6 +300,25 @@ TEST_P(GoShutdown, ALaterOneMayShortenItBeforeTheStart) {
   EXPECT_EQ(report().at("reason"), "patient");
 }
 
+// Answers that their client does not take: written, and cut off all the same.
+TEST_P(GoShutdown, AnswersThatAreNotTakenAreInTheReport) {
+  server().get("/big/{name}", [](const Request&, Response& response) {
+    response.text(std::string(20'000'000, 'x'));  // more than any kernel takes
+  });
+  run();
+  RawClient client = connect();
+  client.send(get_request("/big/one") + get_request("/big/two") + get_request("/plaintext"));
+  ASSERT_TRUE(client.readable(20s));
+  server().stop({.announce = 0s, .idle_grace = 20ms, .deadline = 600ms});
+  EXPECT_EQ(wait_end(), 2);
+  std::string seen;
+  const Json told = report();
+  for (const Json& aborted : told.at("aborted"))
+    seen += aborted.value("state", "") + " " + aborted.value("target", "") + "\n";
+  EXPECT_EQ(seen, "writing /big/one\nwriting /big/two\nhandling /plaintext\n");
+  EXPECT_EQ(told.at("reactors").at(0).at("aborted"), 1);
+}
+
 // TestHandlerPanic
 TEST_P(GoShutdown, HandlerThatThrowsDuringItIsAnswered) {
   std::atomic<bool> inside = false;

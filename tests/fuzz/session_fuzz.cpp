@@ -56,7 +56,7 @@ Outcome serve(std::string_view wire, const SessionOptions& options, bool drainin
     host.receive(wire.substr(at, size));
     at += size;
     if (!host.open_still()) break;
-    AbortedExchange report;
+    std::vector<AbortedExchange> report;
     host.session().describe(report);  // must not look at bytes that were only lent
   }
   host.advance(5s);

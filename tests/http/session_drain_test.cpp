@@ -1,11 +1,23 @@
 // The stop, as one connection sees it.
 
+#include <set>
+
 #include "tests/http/session_support.hpp"
 
 namespace lastcall::test {
 namespace {
 
-using SessionDrain = SessionTest;
+class SessionDrain : public SessionTest {
+ protected:
+  /// Whom the report would name, a line each.
+  std::string report() {
+    std::vector<AbortedExchange> aborted;
+    host.session().describe(aborted);
+    std::string text;
+    for (const AbortedExchange& one : aborted) text += one.state + " " + one.method + " " + one.target + "\n";
+    return text;
+  }
+};
 
 TEST_F(SessionDrain, RequestDuringTheDrainIsTheLast) {
   host.drain();
@@ -132,12 +144,13 @@ TEST_P(ForceTest, Is503WhereNoHeadWasSentAndACutElsewhere) {
   std::string before = host.ask(stage.request);
   host.drain();
   host.advance(250ms);
-  AbortedExchange report;
+  std::vector<AbortedExchange> report;
   host.session().describe(report);
-  EXPECT_EQ(report.state, stage.state);
-  EXPECT_EQ(report.method, stage.method);
-  EXPECT_EQ(report.target, stage.target);
-  EXPECT_EQ(report.age_ms, 250);
+  ASSERT_EQ(report.size(), 1u);
+  EXPECT_EQ(report[0].state, stage.state);
+  EXPECT_EQ(report[0].method, stage.method);
+  EXPECT_EQ(report[0].target, stage.target);
+  EXPECT_EQ(report[0].age_ms, 250);
   host.force();
   EXPECT_FALSE(host.open_still());
   EXPECT_EQ(host.reason(), CloseReason::forced);
@@ -172,14 +185,137 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(SessionDrain, ForceDuringADiscardedBodyOwesNothing) {
   EXPECT_EQ(answer("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe").status, 404);
-  AbortedExchange report;
-  host.session().describe(report);  // the bytes that the head came in are gone
-  EXPECT_EQ(report.state, "writing");
-  EXPECT_EQ(report.method, "POST");
-  EXPECT_EQ(report.target, "/nowhere");
+  EXPECT_EQ(report(), "writing POST /nowhere\n");  // the bytes that the head came in are gone
   host.force();
   EXPECT_EQ(host.take(), "");
   EXPECT_EQ(host.wish(), CloseWish::linger);
+}
+
+TEST_F(SessionDrain, ReportNamesWhoWaitsBehindAHandler) {
+  host.receive(get("/sleep?ms=5000") + get("/plaintext?a=b") + post("/echo", "hello"));
+  host.advance(100ms);
+  host.receive(post_chunked("/describe", 3, "X: y\r\n") + get("/users/7"));
+  std::string all =
+      "handling GET /sleep?ms=5000\nhandling GET /plaintext?a=b\nhandling POST /echo\n"
+      "handling POST /describe\nhandling GET /users/7\n";
+  EXPECT_EQ(report(), all);
+  host.receive("\r\n");  // is no request
+  EXPECT_EQ(report(), all);
+  host.receive("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe");
+  EXPECT_EQ(report(), all + "body POST /count\n");
+}
+
+TEST_F(SessionDrain, ReportNamesAHeadThatIsNotWholeByItsState) {
+  for (std::string_view part : {"G", "GET /plaint", "GET / HTTP/1.1\r\nHost: a\r\n", "nonsense\r\n\r\n",
+                                "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"}) {
+    host.receive(get("/sleep?ms=5000") + std::string(part));
+    EXPECT_EQ(report(), "handling GET /sleep?ms=5000\nhead  \n") << part;
+    host.vanish();
+    host.open();
+  }
+}
+
+TEST_F(SessionDrain, ReportEndsWithTheRequestThatAsksForTheClose) {
+  host.receive(get("/sleep?ms=5000") + get("/users/1", "Connection: close\r\n") + get("/users/2"));
+  EXPECT_EQ(report(), "handling GET /sleep?ms=5000\nhandling GET /users/1\n");
+  host.vanish();
+  host.open();
+  host.receive(get("/sleep?ms=5000", "Connection: close\r\n") + get("/users/2"));
+  EXPECT_EQ(report(), "handling GET /sleep?ms=5000\n");
+}
+
+TEST_F(SessionDrain, ReportNamesAnswersThatAreNotSent) {
+  host.set_window(10);
+  host.receive(get("/plaintext") + get("/users/7") + get("/plaintext?a=b") + post("/nowhere", "hello"));
+  host.receive(get("/plaintext") + get("/sleep?ms=5000") + get("/users/8"));
+  EXPECT_EQ(report(),
+            "writing GET /plaintext\nwriting GET /users/7\nwriting GET /plaintext?a=b\n"
+            "writing POST /nowhere\nwriting GET /plaintext\n"
+            "handling GET /sleep?ms=5000\nhandling GET /users/8\n");
+  host.set_window(SIZE_MAX);
+  EXPECT_EQ(read(host.take()).size(), 5u);
+  EXPECT_EQ(report(), "handling GET /sleep?ms=5000\nhandling GET /users/8\n");
+}
+
+TEST_F(SessionDrain, ReportForgetsAnswersOneByOne) {
+  EXPECT_EQ(answer(get("/users/0")).status, 200);
+  const size_t lent = host.lent();  // what a warm pool of exchanges keeps
+  std::string stream;
+  host.set_window(1);
+  for (int i = 0; i < 5; ++i) host.receive(get("/users/" + std::to_string(i)));  // a send each
+  for (int taken = 0; taken < 5; ++taken) {
+    std::string expected;
+    for (int i = taken; i < 5; ++i) expected += "writing GET /users/" + std::to_string(i) + "\n";
+    EXPECT_EQ(report(), expected);
+    size_t whole = read(stream).size();
+    while (read(stream).size() == whole || !read(stream).back().whole) stream += host.take(1);
+    host.settle();
+  }
+  EXPECT_EQ(report(), "");
+  EXPECT_FALSE(host.session().active());
+  EXPECT_EQ(host.lent(), lent);
+}
+
+TEST_F(SessionDrain, ReportNamesTheLastAnswerOfAConnectionThatEnds) {
+  host.set_window(10);
+  struct Ending {
+    std::string request, report;
+  };
+  for (const Ending& ending :
+       {Ending{get("/users/7", "Connection: close\r\n"), "writing GET /users/7\n"},
+        Ending{get("/throw-later"), "writing GET /throw-later\n"},
+        Ending{get("/throw-later") + get("/users/8"), "writing GET /throw-later\nhandling GET /users/8\n"},
+        Ending{"POST /describe HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n",
+               "writing POST /describe\n"},
+        Ending{"nonsense\r\n\r\n", "writing  \n"}}) {
+    host.receive(ending.request);
+    ASSERT_TRUE(host.open_still());
+    EXPECT_EQ(report(), ending.report);
+    host.vanish();
+    host.open();
+  }
+}
+
+TEST_F(SessionDrain, ReportNamesWhoAsksBehindAnAnswerThatSaysClose) {
+  host.set_window(10);
+  host.drain();
+  host.receive(get("/plaintext"));
+  host.receive(get("/users/7"));
+  host.receive("GET /users");
+  EXPECT_EQ(report(), "writing GET /plaintext\nhandling GET /users/7\nhead  \n");
+  host.set_window(SIZE_MAX);
+  EXPECT_TRUE(answer("").closes());
+}
+
+// One of a hundred and more is as good as another to whoever reads the report.
+TEST_F(SessionDrain, ReportHasABound) {
+  EXPECT_EQ(answer(get("/users/0")).status, 200);
+  const size_t lent = host.lent();  // what a warm pool of exchanges keeps
+  host.set_window(10);
+  std::string requests;
+  for (int i = 0; i < 1000; ++i) requests += get("/users/" + std::to_string(i));
+  host.receive(get("/big?n=300000") + requests);
+  std::vector<AbortedExchange> aborted;
+  host.session().describe(aborted);
+  EXPECT_EQ(aborted.size(), 100u);
+  EXPECT_EQ(aborted[0].target, "/big?n=300000");
+  EXPECT_EQ(aborted[1].target, "/users/0");
+  std::set<std::string> targets;
+  for (const AbortedExchange& one : aborted) targets.insert(one.target);
+  EXPECT_EQ(targets.size(), 100u);
+  host.set_window(SIZE_MAX);
+  EXPECT_EQ(read(host.take()).size(), 1001u);
+  host.set_window(10);
+  host.receive(requests);  // answered as far as there is room
+  aborted.clear();
+  host.session().describe(aborted);
+  EXPECT_GT(aborted.size(), 50u);
+  EXPECT_LE(aborted.size(), 100u);
+  EXPECT_EQ(aborted.front().target, "/users/0");
+  EXPECT_EQ(aborted.back().target, "/users/999");
+  host.set_window(SIZE_MAX);
+  EXPECT_EQ(read(host.take()).size(), 1000u);
+  EXPECT_EQ(host.lent(), lent);
 }
 
 TEST_F(SessionDrain, ForceLeavesACloseUnderWayAlone) {

@@ -42,6 +42,7 @@ struct Flow {
   Instant received_at{};  // … from the client
   Instant ended_at{};
   size_t received = 0;           // bytes that the reactor has got
+  size_t heard = 0;              // … before it was told to cut off everybody
   size_t received_before = 0;    // … when its turn began
   size_t received_at_send = 0;   // … when the turn began that sent last
   size_t received_at_close = 0;  // … when the turn began in which close was said, at the earliest
@@ -64,6 +65,7 @@ struct ReactorState {
   uint64_t turns = 0;
   bool turning = false;  // it is on the stack
   bool worked = false;   // its last turn had something to do
+  bool forced = false;   // it has been told to cut off everybody
   bool leaving = false;  // in run(), behind the loop
   bool left = false;
   bool tampered = false;  // by a deliberate bug
@@ -128,6 +130,9 @@ class World {
   __attribute__((format(printf, 2, 3))) void trace(const char* format, ...);
   __attribute__((format(printf, 3, 4))) void fail(const char* invariant, const char* format, ...);
   [[nodiscard]] bool reported(const std::string& target) const { return runner_.reported().contains(target); }
+  [[nodiscard]] std::string reported_state(const std::string& target) const {
+    return reported(target) ? runner_.reported().at(target) : "";
+  }
   [[nodiscard]] bool take_unnamed_report();  ///< an entry of the report that names no request
   [[nodiscard]] bool gone_with_reactor(const Flow& flow) const;  ///< nobody could serve it any more
   [[nodiscard]] bool closed_over_queue(uint32_t reactor) const { return over_queue_.contains(reactor); }

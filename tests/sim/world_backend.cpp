@@ -397,6 +397,8 @@ void WorldBackend::deliver(Event event, const Sink& sink) {
   }
   Running known = *running;
   if (event.last) finish(event.token.op, event.token);
+  bool told = event.token.op == Op::watch && world_.control().phase() >= Phase::forcing;
+  reactor_.forced = reactor_.forced || told;
   if (event.token.op == Op::accept && event.result >= 0) {
     note_accepted(event.result, known.stopping);
   } else if (event.token.op == Op::accept) {
@@ -418,6 +420,7 @@ void WorldBackend::note_received(const Running& running, const Event& event) {
                event.last ? ", last" : "");
   if (event.result <= 0) return;
   flow.received += event.bytes.size();
+  if (!reactor_.forced) flow.heard = flow.received;
   flow.received_at = world_.now();
   flow.active_at = world_.now();
   if (!flow.idle_end || flow.late_seen) return;

@@ -41,6 +41,7 @@ class Client {
   void refused() { done_ = true; }
   void hurry();  ///< asks now what it would ask later, if it is thinking
   [[nodiscard]] size_t number() const noexcept { return number_; }
+  [[nodiscard]] bool any_reported() const;  ///< by name
   /// Whether the server, with so many bytes received, may have to end in the middle of something.
   [[nodiscard]] bool is_amid_exchange(size_t received) const;
 
@@ -79,8 +80,7 @@ class Client {
   void judge_answer(const Ask& ask, const Answer& answer);
   void judge_missing(const Ask& ask, bool after_close, bool by_wish);
   [[nodiscard]] bool excused(const Ask& ask) const;
-  [[nodiscard]] bool any_reported() const;
-  [[nodiscard]] bool take_unnamed_report();
+  [[nodiscard]] bool is_in_report_unnamed(const Ask& ask);
 
   World& world_;
   size_t number_;
@@ -101,7 +101,7 @@ class Client {
   bool own_fault_ = false;       // wrote into a closed connection, and destroyed what it had not read
   bool bad_ = false;             // what came was not HTTP
   bool half_closed_ = false;
-  bool in_report_unnamed_ = false;
+  bool unnamed_ = false;  // in the report
 };
 
 }  // namespace lastcall::test

@@ -165,7 +165,7 @@ bool WorldRunner::take_aborted() {
                  static_cast<unsigned long long>(exchange.bytes_sent), exchange.why.c_str());
     if (exchange.target.empty()) {
       ++unnamed_;
-    } else if (++reported_[exchange.target] > 1) {
+    } else if (!reported_.emplace(exchange.target, exchange.state).second) {
       world_.fail("aborted once, reported once", "%s is in the report twice", exchange.target.c_str());
     }
     aborted_.push_back(std::move(exchange));

@@ -31,7 +31,7 @@ class WorldRunner {
   void after_the_end();  ///< more signals and requests, which must have no effect
 
   [[nodiscard]] const Coordinator& coordinator() const noexcept { return coordinator_; }
-  [[nodiscard]] const std::map<std::string, uint64_t>& reported() const noexcept { return reported_; }
+  [[nodiscard]] const std::map<std::string, std::string>& reported() const noexcept { return reported_; }
   [[nodiscard]] const std::vector<AbortedExchange>& aborted() const noexcept { return aborted_; }
   [[nodiscard]] const std::vector<uint32_t>& stuck() const noexcept { return stuck_; }
   [[nodiscard]] bool is_stuck(uint32_t reactor) const;
@@ -78,7 +78,7 @@ class WorldRunner {
   Duration widest_margin_{};
   Instant drain_at_ = kNever;
   std::vector<AbortedExchange> aborted_;
-  std::map<std::string, uint64_t> reported_;  // by target
+  std::map<std::string, std::string> reported_;  // state by target
   uint64_t unnamed_ = 0;
   std::vector<uint32_t> stuck_;
   int exit_code_ = 0;

@@ -40,7 +40,6 @@ void SessionHost::open() {
   link_.emplace(loop_);
   session_.emplace(*environment_, *link_);
   unread_.clear();
-  in_flight_.clear();
   sent_.clear();
   peer_ended_ = false;
   reason_ = CloseReason::none;
@@ -99,14 +98,12 @@ void SessionHost::send() {
     if (session_->close_wish() == CloseWish::cut) break;
     if (link_->output().empty()) session_->on_output_room();
     most_prepared_ = std::max(most_prepared_, link_->output().size());
-    if (in_flight_.empty() && !link_->output().empty()) {
-      in_flight_.assign(link_->output().view());
-      link_->output().release();
-    }
-    if (size_t room = window_bytes_ - std::min(window_bytes_, sent_.size());
-        room > 0 && !in_flight_.empty()) {
-      sent_.append(in_flight_, 0, room);
-      in_flight_.erase(0, room);
+    Buffer& in_flight = link_->in_flight();
+    if (in_flight.empty()) in_flight.swap(link_->output());
+    if (size_t room = window_bytes_ - std::min(window_bytes_, sent_.size()); room > 0 && !in_flight.empty()) {
+      size_t bytes = std::min(room, in_flight.size());
+      sent_.append(in_flight.view().substr(0, bytes));
+      link_->sent(bytes);
       moved = true;
     }
   }
@@ -115,7 +112,7 @@ void SessionHost::send() {
 
 void SessionHost::fulfil_wish() {
   CloseWish wish = session_->close_wish();
-  if (wish != CloseWish::cut && !(in_flight_.empty() && link_->output().empty())) return;
+  if (wish != CloseWish::cut && !(link_->in_flight().empty() && link_->output().empty())) return;
   if (wish != CloseWish::none) {
     end(wish, session_->close_reason());
   } else if (peer_ended_ && !session_->active()) {
@@ -138,11 +135,12 @@ void SessionHost::end(CloseWish wish, CloseReason reason) {
   session_->on_close();
   session_.reset();
   link_->output().release();
+  link_->in_flight().release();
 }
 
 void SessionHost::on_due() {
   if (!session_ || session_->deadline() > loop_.now) return;
-  bool unsent = !in_flight_.empty() || !link_->output().empty();
+  bool unsent = !link_->in_flight().empty() || !link_->output().empty();
   if (unsent || session_->active()) {
     session_->on_deadline();
     LASTCALL_CHECK(session_->deadline() > loop_.now);

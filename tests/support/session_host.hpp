@@ -18,6 +18,12 @@ class HostLink : public Link {
   using Link::Link;
   void settled() noexcept { dirty_ = false; }
   [[nodiscard]] bool dirty() const noexcept { return dirty_; }
+  [[nodiscard]] Buffer& in_flight() noexcept { return in_flight_; }
+  void sent(size_t bytes) noexcept {
+    bytes_sent_ += bytes;
+    in_flight_.consume(bytes);
+    if (in_flight_.empty()) in_flight_.release();
+  }
 };
 
 /// A Session on a connection that exists only in memory, under a clock that the test moves. Does what the
@@ -87,9 +93,8 @@ class SessionHost {
   std::optional<SessionEnvironment> environment_;
   std::optional<HostLink> link_;
   std::optional<Session> session_;
-  std::string unread_;     // from the peer, not handed to the session
-  std::string in_flight_;  // handed to the kernel, not in the peer's window
-  std::string sent_;       // at the peer, not taken
+  std::string unread_;  // from the peer, not handed to the session
+  std::string sent_;    // at the peer, not taken
   size_t window_bytes_ = std::numeric_limits<size_t>::max();
   size_t most_prepared_ = 0;
   bool peer_ended_ = false;

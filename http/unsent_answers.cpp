@@ -1,0 +1,71 @@
+#include <cstring>
+#include <type_traits>
+
+#include <lastcall/http/unsent_answers.hpp>
+
+namespace lastcall {
+namespace {
+
+struct Kept {
+  UnsentAnswers::Answer answer;
+  bool lasting = false;  // otherwise the target's text comes next
+};
+static_assert(std::is_trivially_copyable_v<Kept>);
+
+Kept take_first(std::string_view& bytes) noexcept {
+  Kept kept;
+  std::memcpy(static_cast<void*>(&kept), bytes.data(), sizeof kept);
+  bytes.remove_prefix(sizeof kept);
+  if (kept.lasting) return kept;
+  kept.answer.target = bytes.substr(0, kept.answer.target.size());
+  bytes.remove_prefix(kept.answer.target.size());
+  return kept;
+}
+
+}  // namespace
+
+void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent) {
+  forget(sent);
+  if (newest_.end > sent) keep(newest_, true, sent);
+  newest_ = lasting ? answer : Answer();
+  if (!lasting) keep(answer, false, sent);
+}
+
+void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
+  const Kept kept{answer, lasting};
+  const std::string_view text = lasting ? std::string_view() : answer.target;
+  const size_t bytes = sizeof kept + text.size();
+  if (earlier_.size() + bytes > kMaxBytes) drop_sent(sent);
+  if (!earlier_.empty() && earlier_.size() + bytes > kMaxBytes) return;
+  earlier_.append({reinterpret_cast<const char*>(&kept), sizeof kept});
+  earlier_.append(text);
+  last_end_ = answer.end;
+}
+
+void UnsentAnswers::forget(uint64_t sent) noexcept {
+  if (last_end_ <= sent) earlier_.release();
+}
+
+void UnsentAnswers::drop_sent(uint64_t sent) noexcept {
+  std::string_view rest = earlier_.view();
+  size_t gone = 0;
+  while (!rest.empty() && take_first(rest).answer.end <= sent) gone = earlier_.size() - rest.size();
+  earlier_.consume(gone);
+}
+
+void UnsentAnswers::describe(uint64_t sent, Instant now, size_t most,
+                             std::vector<AbortedExchange>& aborted) const {
+  auto add = [&](const Answer& answer) {
+    if (answer.end <= sent || aborted.size() >= most) return;
+    AbortedExchange& exchange = aborted.emplace_back();
+    exchange.state = "writing";
+    exchange.age_ms = to_ms(now - answer.began);
+    if (answer.target.empty()) return;
+    exchange.method = to_string(answer.method);
+    exchange.target = answer.target;
+  };
+  for (std::string_view rest = earlier_.view(); !rest.empty();) add(take_first(rest).answer);
+  add(newest_);
+}
+
+}  // namespace lastcall

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <lastcall/core/buffer.hpp>
+#include <lastcall/core/time.hpp>
+#include <lastcall/http/method.hpp>
+#include <lastcall/shutdown/control.hpp>
+
+namespace lastcall {
+
+/// The requests of one connection that are answered and whose answers may still wait to be sent: whom the
+/// report names when the stop cuts them off. Costs an answer a few stores: the newest is kept in place, and
+/// its target is the pattern of its route where the two are the same. Others are copied, into memory that
+/// goes back when they are sent.
+class UnsentAnswers {
+ public:
+  struct Answer {
+    Instant began{};
+    uint64_t end = 0;           ///< how many bytes the connection had been given to send, with this answer
+    std::string_view target{};  ///< empty: its head was refused
+    Method method = Method::get;
+  };
+
+  /// What is kept beside the newest; later ones are left out of the report until there is room again. Holds
+  /// 50 and more with targets of up to 32 bytes, or one with the longest.
+  static constexpr size_t kMaxBytes = 4096;
+
+  explicit UnsentAnswers(BufferPool& pool) noexcept : earlier_(pool) {}
+
+  /// `lasting`: the target's text lives as long as the connection. `sent`: bytes that were handed to the
+  /// kernel.
+  void add(const Answer& answer, bool lasting, uint64_t sent) {
+    if (!lasting || newest_.end > sent) [[unlikely]] {
+      add_behind({answer.began, answer.end, answer.target, answer.method}, lasting, sent);
+      return;
+    }
+    // One by one: of a whole, the compiler makes a copy in memory first.
+    newest_.began = answer.began;
+    newest_.end = answer.end;
+    newest_.target = answer.target;
+    newest_.method = answer.method;
+  }
+  [[nodiscard]] bool holds_memory() const noexcept { return !earlier_.empty(); }
+  /// Gives memory back when nothing in it is unsent.
+  void forget(uint64_t sent) noexcept;
+  /// Appends who is unsent, oldest first, up to `most` in all.
+  void describe(uint64_t sent, Instant now, size_t most, std::vector<AbortedExchange>& aborted) const;
+
+ private:
+  void add_behind(const Answer& answer, bool lasting, uint64_t sent);
+  void keep(const Answer& answer, bool lasting, uint64_t sent);
+  void drop_sent(uint64_t sent) noexcept;
+
+  Answer newest_;
+  uint64_t last_end_ = 0;  // of those in …
+  Buffer earlier_;         // … an Answer, and its target unless that lasts; and so on
+};
+
+}  // namespace lastcall

@@ -1,0 +1,89 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include <lastcall/http/unsent_answers.hpp>
+
+namespace lastcall::test {
+namespace {
+
+class UnsentAnswersTest : public ::testing::Test {
+ protected:
+  void add(const std::string& target, uint64_t end, uint64_t sent, bool lasting = false) {
+    answers.add({.began = Instant{}, .end = end, .target = target, .method = Method::put}, lasting, sent);
+  }
+  std::vector<std::string> targets(uint64_t sent, size_t most = 1000) {
+    std::vector<AbortedExchange> aborted;
+    answers.describe(sent, Instant{} + 5ms, most, aborted);
+    std::vector<std::string> all;
+    for (const AbortedExchange& one : aborted) {
+      EXPECT_EQ(one.state + one.method, "writingPUT");
+      EXPECT_EQ(one.age_ms, 5);
+      all.push_back(one.target);
+    }
+    return all;
+  }
+  using List = std::vector<std::string>;
+
+  BufferPool pool;
+  UnsentAnswers answers{pool};
+};
+
+TEST_F(UnsentAnswersTest, OneThatLastsTakesNoMemory) {
+  static const std::string target = "/lasting";
+  for (uint64_t end = 1; end < 100; ++end) add(target, end, end - 1, true);
+  EXPECT_EQ(targets(98), List{target});
+  EXPECT_EQ(targets(99), List{});
+  EXPECT_EQ(pool.lent(), 0u);
+}
+
+TEST_F(UnsentAnswersTest, AreToldInTheirOrder) {
+  static const std::string target = "/lasting";
+  add("/a", 10, 0);
+  add(target, 20, 0, true);
+  add("/b", 30, 0);
+  add(target, 40, 0, true);
+  EXPECT_EQ(targets(0), (List{"/a", target, "/b", target}));
+  EXPECT_EQ(targets(19), (List{target, "/b", target}));
+  EXPECT_EQ(targets(20), (List{"/b", target}));
+  EXPECT_EQ(targets(0, 2), (List{"/a", target}));
+}
+
+TEST_F(UnsentAnswersTest, MemoryGoesBackWithTheLastOfThem) {
+  add("/a", 10, 0);
+  add("/b", 20, 0);
+  answers.forget(19);
+  EXPECT_TRUE(answers.holds_memory());
+  EXPECT_EQ(targets(19), List{"/b"});
+  answers.forget(20);
+  EXPECT_FALSE(answers.holds_memory());
+  EXPECT_EQ(pool.lent(), 0u);
+}
+
+TEST_F(UnsentAnswersTest, TheOldestAreKeptWhereNotAllHaveRoom) {
+  for (uint64_t i = 1; i <= 1000; ++i) add("/" + std::to_string(i), i, 0);
+  List kept = targets(0);
+  EXPECT_GE(kept.size(), 50u);
+  EXPECT_EQ(pool.lent(), UnsentAnswers::kMaxBytes);
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i], "/" + std::to_string(i + 1));
+}
+
+TEST_F(UnsentAnswersTest, WhatIsSentMakesRoom) {
+  for (uint64_t i = 1; i <= 1000; ++i) add("/" + std::to_string(i), i, i < 10 ? 0 : i - 10);
+  EXPECT_EQ(targets(990).size(), 10u);
+  EXPECT_EQ(targets(999), List{"/1000"});
+  EXPECT_EQ(pool.lent(), UnsentAnswers::kMaxBytes);
+}
+
+TEST_F(UnsentAnswersTest, OneOfTheLongestTargetIsKept) {
+  std::string longest(16'000, 'x');
+  add(longest, 1, 0);
+  add("/next", 2, 0);
+  EXPECT_EQ(targets(0), List{longest});
+  add("/next", 3, 1);
+  EXPECT_EQ(targets(1), List{"/next"});
+}
+
+}  // namespace
+}  // namespace lastcall::test
