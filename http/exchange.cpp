@@ -57,7 +57,9 @@ Exchange& Exchange::of(TaskContext& context) noexcept {
 
 SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const Router& r,
                                        const std::vector<Route>& rs, OffloadPool& p, std::string_view server)
-    : loop(l), options(o), router(r), routes(rs), pool(p), head_writer(server) {}
+    : loop(l), options(o), router(r), routes(rs), pool(p), head_writer(server) {
+  waiting_head.fields.reserve(options.limits.max_fields);
+}
 
 SessionEnvironment::~SessionEnvironment() {
   // Handlers that were still waiting end here, by the destruction of what they hold.

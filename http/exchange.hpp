@@ -79,6 +79,7 @@ struct SessionEnvironment {
   const std::vector<Route>& routes;
   OffloadPool& pool;
   RequestParser parser;
+  RequestHead waiting_head;  ///< for a look at requests that have not had their turn; has room for all fields
   ResponseHeadWriter head_writer;
 
  private:

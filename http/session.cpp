@@ -63,7 +63,7 @@ size_t Session::consume(std::string_view bytes) {
     if (at == bytes.size() && state_ == State::head) break;  // the next step would do nothing
   }
   consuming_ = false;
-  more_input_ = 0;  // what is left goes to the stash
+  behind_ = {};  // what is left goes to the stash
   return at;
 }
 
@@ -115,7 +115,7 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
     return true;
   }
   used = result.length;
-  more_input_ = bytes.size() - used;
+  behind_ = bytes.substr(used);
   scanner_.reset();
   exchange_ = &environment_.acquire();
   exchange_->session = this;
@@ -179,7 +179,7 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
     keep_head(exchange, head_bytes);
     state_ = State::body;
     deadline_ = after(loop().now, environment_.options.body_timeout);
-    if (input_waiting() == 0) send_continue(exchange);
+    if (input_waiting().empty()) send_continue(exchange);
   }
 }
 
@@ -213,7 +213,7 @@ size_t Session::take_body(std::string_view bytes) {
   }
   if (at == 0) return 0;
   continue_owed_ = false;
-  more_input_ = bytes.size() - at;
+  behind_ = bytes.substr(at);
   bool resumes = exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete());
   // A handler may take its time; a client that it waits for may not.
   bool on_handler = state_ == State::handling && (exchange.reader == nullptr || resumes);
@@ -291,7 +291,7 @@ void Session::task_ended(Exchange& exchange) {
 }
 
 void Session::body_wanted(Exchange& exchange) {
-  if (input_waiting() == 0) send_continue(exchange);
+  if (input_waiting().empty()) send_continue(exchange);
   deadline_ = after(loop().now, environment_.options.body_timeout);
   link_.touch();
 }

@@ -36,7 +36,7 @@ class Session {
   /// The request that is not answered in full: since when, and the pattern of its route; kNever: none.
   [[nodiscard]] std::pair<Instant, const char*> unanswered() const noexcept;
   void refuse_overload();
-  void describe(std::vector<AbortedExchange>& aborted) const;
+  void describe(Instant now, UnansweredSink& sink) const;
   void on_close();
 
   // The exchange's calls, for the handler's awaits.
@@ -97,20 +97,23 @@ class Session {
   void note_answer(const Exchange& exchange);
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
   /// Bytes that have arrived behind what has been taken of the request at hand.
-  [[nodiscard]] size_t input_waiting() const noexcept { return consuming_ ? more_input_ : input_.size(); }
+  [[nodiscard]] std::string_view input_waiting() const noexcept {
+    return consuming_ ? behind_ : input_.view();
+  }
   [[nodiscard]] bool last_request() const noexcept;
 
   // session_report.cpp: what a stop cuts off
-  void describe_exchange(AbortedExchange& aborted) const;
-  void describe_waiting(std::vector<AbortedExchange>& aborted) const;
+  class Telling;
+  void tell_exchange(Telling& telling) const;
+  void tell_waiting(Telling& telling) const;
 
   Environment& environment_;
   Link& link_;
   Exchange* exchange_ = nullptr;
   Instant deadline_;
   Instant head_began_{};
-  Buffer input_;           // bytes that could not be used yet
-  size_t more_input_ = 0;  // while consuming: bytes behind what is taken
+  Buffer input_;             // bytes that could not be used yet
+  std::string_view behind_;  // while consuming: what follows what is taken
   UnsentAnswers unsent_;
   HeadScanner scanner_;
   State state_ = State::head;

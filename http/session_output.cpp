@@ -122,7 +122,7 @@ bool Session::last_request() const noexcept {
   uint64_t of_this_one = 0;
   if (body_open() && !exchange_->head.chunked)
     of_this_one = exchange_->head.content_length - exchange_->decoder.received();
-  if (input_waiting() > of_this_one) return false;
+  if (input_waiting().size() > of_this_one) return false;
   return link_.loop().draining || peer_ended_ || environment_.sends_away();
 }
 
@@ -136,7 +136,7 @@ void Session::end_exchange() {
   deadline_ = after(loop().now, environment_.options.idle_timeout);
   if (keep_alive_) return;  // while stopping: the client was not told to leave, the idle grace is its
   owes_more_ = !asked;
-  bool clean = asked && input_waiting() == 0;
+  bool clean = asked && input_waiting().empty();
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
 

@@ -3,7 +3,7 @@
 namespace lastcall {
 namespace {
 
-constexpr size_t kMaxDescribed = 100;  // entries of one connection: who pipelines more than that is rare
+constexpr size_t kMaxTold = 100;  // entries of one connection: who pipelines more than that is rare
 
 /// Takes the body of a request off `bytes`, as far as it is there; true when it is whole.
 bool skip_body(const RequestHead& head, const Limits& limits, std::string_view& bytes) {
@@ -33,44 +33,79 @@ std::pair<Instant, const char*> Session::unanswered() const noexcept {
   return {state_ == State::head && scanner_.started() ? head_began_ : kNever, nullptr};
 }
 
-void Session::describe(std::vector<AbortedExchange>& aborted) const {
-  unsent_.describe(link_.bytes_sent(), link_.loop().now, kMaxDescribed - 1, aborted);
-  if (exchange_ != nullptr) describe_exchange(aborted.emplace_back());
-  if (state_ == State::closing ? owes_more_ : !body_open()) describe_waiting(aborted);
+/// To a sink, with a bound.
+class Session::Telling {
+ public:
+  Telling(UnansweredSink& sink, Instant now) noexcept : sink_(sink), now_(now) {}
+
+  [[nodiscard]] bool full() const noexcept { return count_ == kMaxTold; }
+  [[nodiscard]] bool may_allocate() const noexcept { return sink_.may_allocate(); }
+  [[nodiscard]] int64_t age(Instant began) const noexcept { return to_ms(now_ - began); }
+  [[nodiscard]] int64_t last_age() const noexcept { return last_age_; }
+
+  void tell(const UnansweredRequest& request) {
+    if (full()) return;
+    ++count_;
+    last_age_ = request.age_ms;
+    sink_.add(request);
+  }
+
+ private:
+  UnansweredSink& sink_;
+  Instant now_;
+  size_t count_ = 0;
+  int64_t last_age_ = 0;
+};
+
+void Session::describe(Instant now, UnansweredSink& sink) const {
+  Telling telling(sink, now);
+  size_t room = kMaxTold - 1;  // the one at hand is told in any case
+  unsent_.for_each_unsent(link_.bytes_sent(), [&](const UnsentAnswers::Answer& answer) {
+    if (room == 0) return;
+    --room;
+    const bool known = !answer.target.empty();
+    telling.tell({.method = known ? to_string(answer.method) : std::string_view(),
+                  .target = answer.target,
+                  .state = "writing",
+                  .age_ms = telling.age(answer.began)});
+  });
+  if (exchange_ != nullptr) tell_exchange(telling);
+  if (state_ == State::closing ? owes_more_ : !body_open()) tell_waiting(telling);
 }
 
-void Session::describe_exchange(AbortedExchange& aborted) const {
-  bool writing = state_ == State::discarding || exchange_->response.head_sent_;
-  aborted.state = writing ? "writing" : state_ == State::body ? "body" : "handling";
-  aborted.method = to_string(exchange_->head.method);
-  aborted.target = exchange_->head.target;
-  aborted.age_ms = to_ms(link_.loop().now - exchange_->began);
+void Session::tell_exchange(Telling& telling) const {
+  const bool writing = state_ == State::discarding || exchange_->response.head_sent_;
+  telling.tell({.method = to_string(exchange_->head.method),
+                .target = exchange_->head.target,
+                .state = writing                 ? "writing"
+                         : state_ == State::body ? "body"
+                                                 : "handling",
+                .age_ms = telling.age(exchange_->began)});
 }
 
 /// What was received and has not had its turn: of a pipeline, or a head that is not complete.
-void Session::describe_waiting(std::vector<AbortedExchange>& aborted) const {
+void Session::tell_waiting(Telling& telling) const {
   if (exchange_ != nullptr && !keep_alive_) return;  // nothing is answered behind the exchange at hand
   const Limits& limits = environment_.options.limits;
-  bool begun = exchange_ == nullptr && scanner_.started();
-  int64_t age_ms = begun             ? to_ms(link_.loop().now - head_began_)
-                   : aborted.empty() ? 0
-                                     : aborted.back().age_ms;
-  RequestHead head;
-  for (std::string_view bytes = input_.view(); !bytes.empty() && aborted.size() < kMaxDescribed;) {
+  const bool begun = exchange_ == nullptr && scanner_.started();
+  const int64_t age_ms = begun ? telling.age(head_began_) : telling.last_age();
+  RequestHead& head = environment_.waiting_head;
+  for (std::string_view bytes = input_waiting(); !bytes.empty() && !telling.full();) {
     HeadScanner scanner;
-    HeadScanner::Result result = scanner.scan(bytes, limits);
-    bool complete = result.outcome == HeadScanner::Result::Outcome::complete;
+    const HeadScanner::Result result = scanner.scan(bytes, limits);
+    const bool complete = result.outcome == HeadScanner::Result::Outcome::complete;
     if (!complete && !scanner.started()) return;  // empty lines
-    AbortedExchange& waiting = aborted.emplace_back();
-    waiting.state = "head";
-    waiting.age_ms = age_ms;
-    head.clear();
-    if (!complete || environment_.parser.parse(bytes.substr(0, result.length), limits, head)) return;
-    waiting.method = to_string(head.method);
-    waiting.target = head.target;
+    if (!complete || environment_.parser.parse(bytes.substr(0, result.length), limits, head)) {
+      telling.tell({.method = {}, .target = {}, .state = "head", .age_ms = age_ms});
+      return;
+    }
     bytes.remove_prefix(result.length);
-    bool whole = skip_body(head, limits, bytes);
-    waiting.state = whole ? "handling" : "body";
+    const bool goes_on = !head.chunked || telling.may_allocate();  // trailers take memory
+    const bool whole = goes_on && skip_body(head, limits, bytes);
+    telling.tell({.method = to_string(head.method),
+                  .target = head.target,
+                  .state = whole ? "handling" : "body",
+                  .age_ms = age_ms});
     if (!whole || !head.keep_alive) return;
   }
 }

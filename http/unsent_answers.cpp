@@ -12,17 +12,18 @@ struct Kept {
 };
 static_assert(std::is_trivially_copyable_v<Kept>);
 
-Kept take_first(std::string_view& bytes) noexcept {
+}  // namespace
+
+/// Off the front of what is kept.
+UnsentAnswers::Answer UnsentAnswers::take_first(std::string_view& bytes) noexcept {
   Kept kept;
   std::memcpy(static_cast<void*>(&kept), bytes.data(), sizeof kept);
   bytes.remove_prefix(sizeof kept);
-  if (kept.lasting) return kept;
+  if (kept.lasting) return kept.answer;
   kept.answer.target = bytes.substr(0, kept.answer.target.size());
   bytes.remove_prefix(kept.answer.target.size());
-  return kept;
+  return kept.answer;
 }
-
-}  // namespace
 
 void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent) {
   forget(sent);
@@ -49,23 +50,8 @@ void UnsentAnswers::forget(uint64_t sent) noexcept {
 void UnsentAnswers::drop_sent(uint64_t sent) noexcept {
   std::string_view rest = earlier_.view();
   size_t gone = 0;
-  while (!rest.empty() && take_first(rest).answer.end <= sent) gone = earlier_.size() - rest.size();
+  while (!rest.empty() && take_first(rest).end <= sent) gone = earlier_.size() - rest.size();
   earlier_.consume(gone);
-}
-
-void UnsentAnswers::describe(uint64_t sent, Instant now, size_t most,
-                             std::vector<AbortedExchange>& aborted) const {
-  auto add = [&](const Answer& answer) {
-    if (answer.end <= sent || aborted.size() >= most) return;
-    AbortedExchange& exchange = aborted.emplace_back();
-    exchange.state = "writing";
-    exchange.age_ms = to_ms(now - answer.began);
-    if (answer.target.empty()) return;
-    exchange.method = to_string(answer.method);
-    exchange.target = answer.target;
-  };
-  for (std::string_view rest = earlier_.view(); !rest.empty();) add(take_first(rest).answer);
-  add(newest_);
 }
 
 }  // namespace lastcall

@@ -2,12 +2,10 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include <lastcall/core/buffer.hpp>
 #include <lastcall/core/time.hpp>
 #include <lastcall/http/method.hpp>
-#include <lastcall/shutdown/control.hpp>
 
 namespace lastcall {
 
@@ -46,10 +44,17 @@ class UnsentAnswers {
   [[nodiscard]] bool holds_memory() const noexcept { return !earlier_.empty(); }
   /// Gives memory back when nothing in it is unsent.
   void forget(uint64_t sent) noexcept;
-  /// Appends who is unsent, oldest first, up to `most` in all.
-  void describe(uint64_t sent, Instant now, size_t most, std::vector<AbortedExchange>& aborted) const;
+  /// Calls f(const Answer&) for those who are unsent, oldest first; the target is valid during the call.
+  template <class F>
+  void for_each_unsent(uint64_t sent, F&& f) const {
+    for (std::string_view rest = earlier_.view(); !rest.empty();) {
+      if (const Answer answer = take_first(rest); answer.end > sent) f(answer);
+    }
+    if (newest_.end > sent) f(newest_);
+  }
 
  private:
+  [[nodiscard]] static Answer take_first(std::string_view& bytes) noexcept;
   void add_behind(const Answer& answer, bool lasting, uint64_t sent);
   void keep(const Answer& answer, bool lasting, uint64_t sent);
   void drop_sent(uint64_t sent) noexcept;

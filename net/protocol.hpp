@@ -3,7 +3,6 @@
 #include <concepts>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <lastcall/net/link.hpp>
 
@@ -25,14 +24,15 @@ namespace lastcall {
 ///   on_force(unread)         the stop is over for an active connection, or one with a request unread in its
 ///                            socket: answer 503 where no head was sent, or cut
 ///   refuse_overload()        over the connection limit: answer 503 and close
-///   describe(exchanges)      appends who is not answered in full, for the report
+///   describe(now, sink)      tells who is not answered in full, for the report; takes no memory unless the
+///                            sink says that it may
 ///   unanswered()             since when a request is not answered in full, kNever for none, and its route
 ///   on_close()               the connection is gone; the protocol is destroyed next
 ///
 /// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
 template <class P>
 concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,
-                            std::vector<AbortedExchange>& exchanges) {
+                            UnansweredSink& sink) {
   P(environment, link);
   { p.on_bytes(bytes) } -> std::same_as<void>;
   { p.on_end_of_stream() } -> std::same_as<void>;
@@ -45,7 +45,7 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.on_drain() } -> std::same_as<void>;
   { p.on_force(true) } -> std::same_as<void>;
   { p.refuse_overload() } -> std::same_as<void>;
-  { p.describe(exchanges) } -> std::same_as<void>;
+  { p.describe(Instant(), sink) } -> std::same_as<void>;
   { p.unanswered() } -> std::same_as<std::pair<Instant, const char*>>;
   { p.on_close() } -> std::same_as<void>;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <lastcall/core/clock.hpp>
 #include <lastcall/core/fd.hpp>
 #include <lastcall/core/log.hpp>
 #include <lastcall/core/reactor.hpp>
@@ -128,6 +129,8 @@ class Worker {
   void force();
   void force(Conn& connection);
   void report(Conn& connection, bool unread);
+  void tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink);
+  static void tell_held(RollCall& call) noexcept;
   void tell_if_empty();
   [[nodiscard]] bool is_closing_listeners() const noexcept;
   void end_all();
@@ -152,6 +155,7 @@ class Worker {
   Instant wall_due_{};
   Instant log_due_{};  // next time that running out of descriptors is worth a line
   Phase phase_ = Phase::running;
+  inline static thread_local Worker* here_ = nullptr;  // that runs on this thread
   bool stopped_ = false;
   bool told_empty_ = false;
   bool closing_listeners_ = false;

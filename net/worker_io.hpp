@@ -36,7 +36,10 @@ Worker<B, P>::~Worker() {
 
 template <class B, class P>
 void Worker<B, P>::run() {
+  here_ = this;
+  control_.be_called_by(options_.id, &Worker::tell_held);
   while (!stopped_) turn();
+  here_ = nullptr;
   end_all();
   control_.acknowledge(options_.id, Phase::stopped);
 }

@@ -142,17 +142,47 @@ void Worker<B, P>::force(Conn& connection) {
 /// `unread`: the only request is in the socket, and nobody will read it.
 template <class B, class P>
 void Worker<B, P>::report(Conn& connection, bool unread) {
-  std::vector<AbortedExchange> exchanges;
-  if (!unread) connection.protocol_.describe(exchanges);
-  if (exchanges.empty()) exchanges.emplace_back().state = unread ? "head" : "writing";
-  const std::string peer = peer_address(connection.fd_);
-  const std::string why = control_.why();
-  for (AbortedExchange& exchange : exchanges) {
-    exchange.peer = peer;
-    exchange.bytes_sent = connection.bytes_sent_;
-    exchange.why = why;
-    control_.report_aborted(std::move(exchange));
-  }
+  AbortedReport report(control_, peer_address(connection.fd_), connection.bytes_sent_);
+  tell(connection, unread, loop_.now, report);
+}
+
+/// At least one request.
+template <class B, class P>
+void Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink) {
+  struct Counted final : UnansweredSink {
+    explicit Counted(UnansweredSink& to) : sink(to) {}
+    void add(const UnansweredRequest& request) override {
+      any = true;
+      sink.add(request);
+    }
+    [[nodiscard]] bool may_allocate() const noexcept override { return sink.may_allocate(); }
+    UnansweredSink& sink;
+    bool any = false;
+  } counted(sink);
+  if (!unread) connection.protocol_.describe(now, counted);
+  if (!counted.any) sink.add({.method = {}, .target = {}, .state = unread ? "head" : "writing", .age_ms = 0});
+}
+
+/// On the reactor's own thread, in a signal handler: it is stuck in a handler, and leaves with the process.
+template <class B, class P>
+void Worker<B, P>::tell_held(RollCall& call) noexcept {
+  Worker* const worker = here_;
+  if (worker == nullptr || worker->loop_.counters.handler.load(std::memory_order_relaxed) == nullptr) return;
+  call.begin();
+  const Instant now = monotonic_now();  // the one of the turn is long ago
+  worker->connections_.for_each([worker, now, &call](Conn& connection) {
+    const bool unsent = connection.sending_ || !connection.prepared_.empty();
+    const bool idle = !unsent && !connection.protocol_.active();
+    const bool unread = worker->io().unread(connection.fd_) > 0;
+    if (connection.state_ == State::open && (!idle || unread)) {
+      call.connection(connection.fd_, connection.bytes_sent_);
+      worker->tell(connection, idle, now, call);
+    } else if (connection.state_ == State::open || classify(connection.reason_) == CloseClass::idle_closed) {
+      call.count_idle_closed();
+    } else if (classify(connection.reason_) == CloseClass::completed) {
+      call.count_completed();
+    }
+  });
 }
 
 template <class B, class P>

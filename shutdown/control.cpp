@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include <lastcall/core/interrupt.hpp>
 #include <lastcall/shutdown/control.hpp>
 
 namespace lastcall {
@@ -28,7 +29,8 @@ StopControl::StopControl(uint32_t reactors)
       counters_(std::make_unique<ReactorCounters[]>(reactors)),
       acks_(std::make_unique<Ack[]>(reactors)),
       broadcast_(make_eventfd()),
-      wake_(make_eventfd()) {}
+      wake_(make_eventfd()),
+      called_(reactors) {}
 
 void StopControl::enter(Phase phase, const StopOptions& options, std::string why) {
   {
@@ -71,8 +73,41 @@ void StopControl::report_aborted(AbortedExchange exchange) {
   aborted_.push_back(std::move(exchange));
 }
 
+void StopControl::be_called_by(uint32_t reactor, void (*tell)(RollCall&) noexcept) {
+  std::lock_guard lock(mutex_);
+  called_[reactor] = {::pthread_self(), tell};
+}
+
+bool StopControl::call_roll(uint32_t reactor, RollCall& call, Duration patience) {
+  struct Question {
+    Called called;
+    RollCall& call;
+  };
+  Question question{{}, call};
+  {
+    std::lock_guard lock(mutex_);
+    question.called = called_[reactor];
+  }
+  if (question.called.tell == nullptr) return false;
+  const auto ask = [](void* asked) noexcept {
+    auto& [called, roll] = *static_cast<Question*>(asked);
+    called.tell(roll);
+  };
+  return interrupt_thread(question.called.thread, ask, &question, patience) && call.told();
+}
+
 void StopControl::wake_runner() noexcept {
   signal(wake_);
+}
+
+void AbortedReport::add(const UnansweredRequest& request) {
+  control_.report_aborted({.peer = peer_,
+                           .method = std::string(request.method),
+                           .target = std::string(request.target),
+                           .state = request.state,
+                           .age_ms = request.age_ms,
+                           .bytes_sent = bytes_sent_,
+                           .why = why_});
 }
 
 }  // namespace lastcall

@@ -1,16 +1,20 @@
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lastcall/core/fd.hpp>
 #include <lastcall/core/time.hpp>
 #include <lastcall/shutdown/phase.hpp>
+#include <lastcall/shutdown/roll_call.hpp>
 #include <lastcall/shutdown/stop_options.hpp>
 
 namespace lastcall {
@@ -59,6 +63,7 @@ struct AbortedExchange {
   int64_t age_ms = 0;       ///< since its first byte; of one that waits for its turn, that of the one before
   uint64_t bytes_sent = 0;  ///< on its connection, so far
   std::string why;          ///< "deadline", "second signal", "stuck reactor"
+  std::string route{};      ///< pattern of the handler that its reactor is stuck in; else empty
 };
 
 /// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one
@@ -83,6 +88,9 @@ class StopControl {
   /// too.
   void hold_listeners() noexcept { held_.store(true, std::memory_order_release); }
   void release_listeners() noexcept;  ///< any thread
+  /// Interrupts a reactor that is stuck in a handler and has it tell what it holds. False when it does not
+  /// come to that within `patience`, or is not in a handler.
+  [[nodiscard]] bool call_roll(uint32_t reactor, RollCall& call, Duration patience);
 
   // A reactor's side.
   [[nodiscard]] int broadcast_fd() const noexcept { return broadcast_.get(); }  ///< watch it; never read it
@@ -98,6 +106,8 @@ class StopControl {
   /// draining: the listeners are closed. forcing: everything is cut and reported. stopped: the loop is left.
   void acknowledge(uint32_t reactor, Phase phase) noexcept;
   void report_aborted(AbortedExchange exchange);
+  /// `tell` answers a roll call for the reactor on the calling thread, in a signal handler on that thread.
+  void be_called_by(uint32_t reactor, void (*tell)(RollCall&) noexcept);
   /// Wakes the runner to look at the counters: call it when a count of open connections reaches zero.
   void wake_runner() noexcept;
 
@@ -129,6 +139,26 @@ class StopControl {
   mutable std::mutex mutex_;  // guards what follows; never taken while serving
   std::string why_;
   std::vector<AbortedExchange> aborted_;
+  struct Called {
+    pthread_t thread{};
+    void (*tell)(RollCall&) noexcept = nullptr;
+  };
+  std::vector<Called> called_;
+};
+
+/// Reports the requests of one connection as cut off by the forcing phase.
+class AbortedReport final : public UnansweredSink {
+ public:
+  AbortedReport(StopControl& control, std::string peer, uint64_t bytes_sent)
+      : control_(control), peer_(std::move(peer)), why_(control.why()), bytes_sent_(bytes_sent) {}
+  void add(const UnansweredRequest& request) override;
+  [[nodiscard]] bool may_allocate() const noexcept override { return true; }
+
+ private:
+  StopControl& control_;
+  std::string peer_;
+  std::string why_;
+  uint64_t bytes_sent_;
 };
 
 }  // namespace lastcall

@@ -33,9 +33,11 @@ Json json_of(const ReactorTotals& reactor) {
 }
 
 Json json_of(const AbortedExchange& exchange) {
-  return {{"peer", exchange.peer},   {"method", exchange.method}, {"target", exchange.target},
-          {"state", exchange.state}, {"age_ms", exchange.age_ms}, {"bytes_sent", exchange.bytes_sent},
-          {"why", exchange.why}};
+  Json json{{"peer", exchange.peer},   {"method", exchange.method}, {"target", exchange.target},
+            {"state", exchange.state}, {"age_ms", exchange.age_ms}, {"bytes_sent", exchange.bytes_sent},
+            {"why", exchange.why}};
+  if (!exchange.route.empty()) json["route"] = exchange.route;
+  return json;
 }
 
 Json json_of(const TimelineSample& sample) {

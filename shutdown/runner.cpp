@@ -37,6 +37,7 @@ uint64_t open_connections(const ReactorCounters& counters) noexcept {
 // From the deadline to the watchdog's _exit: time for a report that is written at the deadline, and for the
 // kernel to take the process down within the promised 50 ms.
 constexpr Duration kWatchdogDelay = 30ms;
+constexpr Duration kRollCallPatience = 5ms;  // for a stuck reactor to tell what it holds
 
 }  // namespace
 
@@ -237,19 +238,15 @@ void Runner::act(const Coordinator::Progress&) {
 
 void Runner::act(const Coordinator::Silent& silent) {
   log_event(LogLevel::warning, "reactor_silent",
-            {{"reactor", silent.reactor}, {"route", stuck_exchange(silent.reactor).target}});
+            {{"reactor", silent.reactor}, {"route", stuck_exchange(silent.reactor).route}});
 }
 
 void Runner::act(const Coordinator::Finish& finish) {
   stuck_ = finish.stuck;
   static_cast<void>(take_aborted());  // what came in while this turn was looking
-  for (uint32_t reactor : stuck_) {
-    report_.aborted.push_back(stuck_exchange(reactor));
-    log_event(LogLevel::error, "reactor_stuck",
-              {{"reactor", reactor}, {"route", report_.aborted.back().target}});
-  }
   report_.timeline = observer_.finish(moment(Phase::stopped));
   fill_report(finish.exit_code);
+  for (uint32_t reactor : stuck_) report_stuck(reactor);
   log_stopped();
 }
 
@@ -261,9 +258,42 @@ AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
   if (handler == nullptr) return exchange;
   exchange.method = handler->method;
   exchange.target = handler->route;
+  exchange.route = handler->route;
   exchange.age_ms = to_ms(monotonic_now() - handler->began);
   if (options_.name_peer) exchange.peer = options_.name_peer(handler->fd);
   return exchange;
+}
+
+/// What a stuck reactor holds ends with the process: all its requests are reported, or, when it does not even
+/// come to tell them, the one whose handler it is in.
+void Runner::report_stuck(uint32_t reactor) {
+  AbortedExchange stuck = stuck_exchange(reactor);
+  log_event(LogLevel::error, "reactor_stuck", {{"reactor", reactor}, {"route", stuck.route}});
+  ReactorTotals& totals = report_.reactors[reactor];
+  const uint64_t held = unended(control_.counters(reactor));
+  RollCall call;
+  if (!control_.call_roll(reactor, call, kRollCallPatience)) {
+    totals.aborted += held;
+    report_.aborted.push_back(std::move(stuck));
+    return;
+  }
+  totals.idle_closed += call.idle_closed();
+  totals.completed += call.completed();
+  const uint64_t ended = call.idle_closed() + call.completed();
+  totals.aborted += held > ended ? held - ended : 0;
+  for (const RollCall::Entry& entry : call.entries()) {
+    report_.aborted.push_back({.peer = options_.name_peer ? options_.name_peer(entry.fd) : "",
+                               .method = std::string(entry.method, entry.method_size),
+                               .target = std::string(entry.target, entry.target_size),
+                               .state = entry.state,
+                               .age_ms = entry.age_ms,
+                               .bytes_sent = entry.bytes_sent,
+                               .why = stuck.why,
+                               .route = stuck.route});
+  }
+  if (call.unlisted() > 0) {
+    log_event(LogLevel::warning, "aborted_not_listed", {{"reactor", reactor}, {"requests", call.unlisted()}});
+  }
 }
 
 void Runner::fill_report(int exit_code) {
@@ -281,8 +311,6 @@ void Runner::fill_report(int exit_code) {
                                 .idle_closed = load(counters.idle_closed),
                                 .completed = load(counters.completed),
                                 .aborted = load(counters.aborted)});
-    // What a stuck reactor holds ends with the process.
-    if (std::ranges::count(stuck_, reactor) > 0) report_.reactors.back().aborted += unended(counters);
     report_.late_requests += load(counters.late_requests);
   }
   report_.background = {

@@ -104,6 +104,7 @@ class Runner {
   void act(const Coordinator::Finish& finish);
 
   [[nodiscard]] AbortedExchange stuck_exchange(uint32_t reactor) const;
+  void report_stuck(uint32_t reactor);
   void fill_report(int exit_code);
   void log_stopped() const;
 

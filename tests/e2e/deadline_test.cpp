@@ -1,4 +1,5 @@
 #include <chrono>
+#include <set>
 
 #include "tests/e2e/fixture.hpp"
 
@@ -78,7 +79,8 @@ TEST_P(Deadline, HandlerThatHogsItsReactor) {
   EXPECT_EQ(wait_exit(), 2);
   EXPECT_LE(Clock::now() - began, 1s + kLate);
   Json aborted = only_aborted();
-  EXPECT_EQ(aborted.value("target", ""), "/spin");  // its route
+  EXPECT_EQ(aborted.value("target", ""), "/spin?ms=60000");
+  EXPECT_EQ(aborted.value("route", ""), "/spin");
   EXPECT_EQ(aborted.value("method", ""), "GET");
   EXPECT_TRUE(aborted.value("peer", "").starts_with("127.0.0.1:")) << aborted;
   EXPECT_GE(aborted.value("age_ms", 0), 1000);
@@ -86,6 +88,44 @@ TEST_P(Deadline, HandlerThatHogsItsReactor) {
   EXPECT_EQ(aborted.value("why", ""), "stuck reactor");
   expect_counted_once(report());
   EXPECT_TRUE(server().wait_for_event("reactor_stuck"));
+}
+
+// Whoever waits for a reactor that hangs in a handler is in the report, too: it tells, when it is
+// interrupted.
+TEST_P(Deadline, AllThatAStuckReactorHoldsIsReported) {
+  start({"--deadline", "1s", "--reactors", "1"});
+  RawClient idle = connect();
+  ASSERT_EQ(idle.ask(get_request("/plaintext")).status, 200);
+  RawClient late = connect();
+  ASSERT_EQ(late.ask(get_request("/plaintext")).status, 200);
+  RawClient sleeper = connect();
+  sleeper.send(get_request("/sleep?ms=60000"));
+  RawClient half_head = connect();
+  half_head.send("GET /plaintext HTT");
+  RawClient half_body = connect();
+  half_body.send("PUT /anything/x HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nab");
+  settle();
+  RawClient spinner = connect();
+  Duration before = server().cpu_time();
+  spinner.send(get_request("/spin?ms=60000") + get_request("/users/1") + get_request("/users/2"));
+  while (server().cpu_time() - before < 30ms) EXPECT_FALSE(spinner.readable(5ms));
+  late.send(get_request("/plaintext"));
+  server().signal(SIGTERM);
+  EXPECT_EQ(wait_exit(), 2);
+  const Json cut = report();
+  std::multiset<std::string> told;
+  for (const Json& one : cut.at("aborted")) {
+    told.insert(one.value("method", "?") + " " + one.value("target", "?") + " " + one.value("state", "?"));
+    EXPECT_EQ(one.value("why", ""), "stuck reactor");
+    EXPECT_EQ(one.value("route", ""), "/spin");
+    EXPECT_TRUE(one.value("peer", "").starts_with("127.0.0.1:")) << one;
+  }
+  const std::multiset<std::string> expected = {
+      "GET /spin?ms=60000 handling",  "GET /users/1 handling", "GET /users/2 handling", "  head", "  head",
+      "GET /sleep?ms=60000 handling", "PUT /anything/x body"};
+  EXPECT_EQ(told, expected);
+  EXPECT_EQ(total(cut, "aborted"), 5u);  // connections
+  EXPECT_EQ(total(cut, "idle_closed"), total(cut, "accepted") - 5u);
 }
 
 TEST_P(Deadline, OneStuckReactorDoesNotHoldTheOthers) {

@@ -11,10 +11,9 @@ class SessionDrain : public SessionTest {
  protected:
   /// Whom the report would name, a line each.
   std::string report() {
-    std::vector<AbortedExchange> aborted;
-    host.session().describe(aborted);
     std::string text;
-    for (const AbortedExchange& one : aborted) text += one.state + " " + one.method + " " + one.target + "\n";
+    for (const AbortedExchange& one : host.unanswered())
+      text += one.state + " " + one.method + " " + one.target + "\n";
     return text;
   }
 };
@@ -144,8 +143,7 @@ TEST_P(ForceTest, Is503WhereNoHeadWasSentAndACutElsewhere) {
   std::string before = host.ask(stage.request);
   host.drain();
   host.advance(250ms);
-  std::vector<AbortedExchange> report;
-  host.session().describe(report);
+  const std::vector<AbortedExchange> report = host.unanswered();
   ASSERT_EQ(report.size(), 1u);
   EXPECT_EQ(report[0].state, stage.state);
   EXPECT_EQ(report[0].method, stage.method);
@@ -295,8 +293,7 @@ TEST_F(SessionDrain, ReportHasABound) {
   std::string requests;
   for (int i = 0; i < 1000; ++i) requests += get("/users/" + std::to_string(i));
   host.receive(get("/big?n=300000") + requests);
-  std::vector<AbortedExchange> aborted;
-  host.session().describe(aborted);
+  std::vector<AbortedExchange> aborted = host.unanswered();
   EXPECT_EQ(aborted.size(), 100u);
   EXPECT_EQ(aborted[0].target, "/big?n=300000");
   EXPECT_EQ(aborted[1].target, "/users/0");
@@ -307,8 +304,7 @@ TEST_F(SessionDrain, ReportHasABound) {
   EXPECT_EQ(read(host.take()).size(), 1001u);
   host.set_window(10);
   host.receive(requests);  // answered as far as there is room
-  aborted.clear();
-  host.session().describe(aborted);
+  aborted = host.unanswered();
   EXPECT_GT(aborted.size(), 50u);
   EXPECT_LE(aborted.size(), 100u);
   EXPECT_EQ(aborted.front().target, "/users/0");

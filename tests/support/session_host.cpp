@@ -183,4 +183,11 @@ void SessionHost::force() {
   settle();
 }
 
+std::vector<AbortedExchange> SessionHost::unanswered() {
+  StopControl control(1);
+  AbortedReport report(control, "", 0);
+  session_->describe(loop_.now, report);
+  return control.take_aborted();
+}
+
 }  // namespace lastcall::test

@@ -60,6 +60,8 @@ class SessionHost {
   void settle();                    ///< the end of a turn
 
   [[nodiscard]] Session& session() { return *session_; }
+  /// Whom the report would name.
+  [[nodiscard]] std::vector<AbortedExchange> unanswered();
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
   [[nodiscard]] HostLink& link() { return *link_; }
   [[nodiscard]] SessionEnvironment& environment() { return *environment_; }

@@ -1,0 +1,29 @@
+#include <algorithm>
+#include <cstring>
+
+#include <lastcall/shutdown/roll_call.hpp>
+
+namespace lastcall {
+
+void RollCall::connection(int fd, uint64_t bytes_sent) noexcept {
+  fd_ = fd;
+  bytes_sent_ = bytes_sent;
+}
+
+void RollCall::add(const UnansweredRequest& request) noexcept {
+  if (size_ == kMost) {
+    ++unlisted_;
+    return;
+  }
+  Entry& entry = entries_[size_++];
+  entry.fd = fd_;
+  entry.bytes_sent = bytes_sent_;
+  entry.age_ms = request.age_ms;
+  entry.state = request.state;
+  entry.method_size = static_cast<uint8_t>(std::min(request.method.size(), kMethodBytes));
+  entry.target_size = static_cast<uint16_t>(std::min(request.target.size(), kTargetBytes));
+  std::memcpy(entry.method, request.method.data(), entry.method_size);
+  std::memcpy(entry.target, request.target.data(), entry.target_size);
+}
+
+}  // namespace lastcall
