@@ -248,7 +248,7 @@ void Session::on_force(bool unread) {
   bool answered = exchange_ != nullptr && exchange_->response.head_sent_ && state_ != State::discarding;
   if (state_ == State::closing) return;  // its last answer is on the way out
   if (answered) {
-    close(CloseWish::cut, CloseReason::forced);
+    break_off(CloseReason::forced);  // a reset would take whole answers along that the kernel has
     return;
   }
   bool owed = exchange_ != nullptr ? state_ != State::discarding : scanner_.started() || unread;

@@ -22,7 +22,7 @@ namespace lastcall {
 ///                            on_deadline()
 ///   on_drain()               the stop has begun: answer what is there, then close
 ///   on_force(unread)         the stop is over for an active connection, or one with a request unread in its
-///                            socket: answer 503 where no head was sent, or cut
+///                            socket: answer 503 where no head was sent, or break off
 ///   refuse_overload()        over the connection limit: answer 503 and close
 ///   describe(now, sink)      tells who is not answered in full, for the report; takes no memory unless the
 ///                            sink says that it may

@@ -187,15 +187,13 @@ void Worker<B, P>::settle(Conn& connection) {
 template <class B, class P>
 bool Worker<B, P>::pump(Conn& connection) {
   for (int sends = 0; !connection.sending_; ++sends) {
-    if (connection.protocol_.close_wish() == CloseWish::cut) break;
     if (connection.prepared_.empty()) connection.protocol_.on_output_room();
     if (connection.prepared_.empty()) break;
     if (sends == kSendsPerTurn) return true;
     if (!send(connection)) return false;
   }
   if (connection.sending_ && connection.prepared_.empty()) connection.protocol_.on_output_room();
-  bool cut = connection.protocol_.close_wish() == CloseWish::cut;
-  if (cut || (!connection.sending_ && connection.prepared_.empty())) fulfil_close_wish(connection);
+  if (!connection.sending_ && connection.prepared_.empty()) fulfil_close_wish(connection);
   return false;
 }
 
@@ -229,7 +227,6 @@ void Worker<B, P>::fulfil_close_wish(Conn& connection) {
       return;
     case CloseWish::linger:
     case CloseWish::reset: linger(connection, reason); return;
-    case CloseWish::cut: end(connection, reason); return;
   }
 }
 

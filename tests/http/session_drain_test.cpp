@@ -138,7 +138,7 @@ struct Stage {
 
 class ForceTest : public SessionTest, public ::testing::WithParamInterface<Stage> {};
 
-TEST_P(ForceTest, Is503WhereNoHeadWasSentAndACutElsewhere) {
+TEST_P(ForceTest, Is503WhereNoHeadWasSentAndAnEndInTheMiddleElsewhere) {
   const Stage& stage = GetParam();
   std::string before = host.ask(stage.request);
   host.drain();
@@ -155,7 +155,7 @@ TEST_P(ForceTest, Is503WhereNoHeadWasSentAndACutElsewhere) {
   std::string stream = host.take();
   if (stage.head_sent) {
     EXPECT_EQ(stream, "");
-    EXPECT_EQ(host.wish(), CloseWish::cut);
+    EXPECT_EQ(host.wish(), CloseWish::linger);
     EXPECT_FALSE(read(before).back().whole);
   } else {
     Answer got = parse_answer(stream);
@@ -312,6 +312,26 @@ TEST_F(SessionDrain, ReportHasABound) {
   host.set_window(SIZE_MAX);
   EXPECT_EQ(read(host.take()).size(), 1000u);
   EXPECT_EQ(host.lent(), lent);
+}
+
+TEST_F(SessionDrain, ForceLetsWholeAnswersLeaveBeforeTheOneThatItBreaksOff) {
+  host.set_window(100);
+  host.receive(get("/big?n=30000") + get("/stream?n=5&ms=1000"));
+  host.drain();
+  host.force();
+  EXPECT_TRUE(host.open_still());
+  auto got = read(host.take());
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_TRUE(got[0].whole);
+  EXPECT_FALSE(got[1].whole);
+  EXPECT_EQ(host.reason(), CloseReason::forced);
+  EXPECT_EQ(host.outliving(), 0u);
+}
+
+TEST_F(SessionDrain, ForceResetsABodyWithoutFrames) {
+  host.receive(get("/stream?n=5&ms=1000", "", "1.0"));
+  host.force();
+  EXPECT_EQ(host.wish(), CloseWish::reset);
 }
 
 TEST_F(SessionDrain, ForceLeavesACloseUnderWayAlone) {

@@ -411,12 +411,38 @@ TEST_P(StopTest, ForceAnswers503OrCutsAndReports) {
     EXPECT_EQ(exchange.bytes_sent > 0, exchange.state == "writing");
   }
   server.run_for(199ms);
-  EXPECT_EQ(server.ended(), 2u);  // the 503s linger, so that they arrive
+  EXPECT_EQ(server.ended(), 1u);  // the 503s and the half answer linger, so that they arrive
   server.run_for(2ms);
   EXPECT_EQ(server.counters().aborted, 3u);
   EXPECT_EQ(server.counters().idle_closed, 1u);
   EXPECT_EQ(server.counters().active, 0u);
   server.expect_balance();
+}
+
+// Whole answers that the kernel had, and bytes in the socket that nobody read: a reset would lose the ones
+// over the others.
+TEST_P(StopTest, ForceInTheMiddleOfAnAnswerSparesWholeOnesBeforeIt) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  std::string body(200'000, 'x');
+  peer.write(get("/big?n=3000") + "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+  server.run_for(1ms);
+  peer.set_window(5000);
+  peer.write(body);
+  server.run_for(1s);
+  server.enter(Phase::draining);
+  server.run_for(1s);
+  server.enter(Phase::forcing);
+  server.turn();
+  server.turn();
+  peer.set_window(SIZE_MAX);
+  server.run_for(500ms);
+  EXPECT_FALSE(peer.saw_reset());
+  auto got = parse_answers(peer.read_all());
+  ASSERT_TRUE(got && got->size() == 2);
+  EXPECT_TRUE(got->front().whole);
+  EXPECT_FALSE(got->back().whole);
+  EXPECT_EQ(server.counters().aborted, 1u);
 }
 
 TEST_P(StopTest, ForceOnAPeerThatTakesNothing) {

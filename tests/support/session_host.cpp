@@ -95,7 +95,6 @@ void SessionHost::deliver() {
 /// Worker::pump().
 void SessionHost::send() {
   for (bool moved = true; std::exchange(moved, false);) {
-    if (session_->close_wish() == CloseWish::cut) break;
     if (link_->output().empty()) session_->on_output_room();
     most_prepared_ = std::max(most_prepared_, link_->output().size());
     Buffer& in_flight = link_->in_flight();
@@ -112,7 +111,7 @@ void SessionHost::send() {
 
 void SessionHost::fulfil_wish() {
   CloseWish wish = session_->close_wish();
-  if (wish != CloseWish::cut && !(link_->in_flight().empty() && link_->output().empty())) return;
+  if (!(link_->in_flight().empty() && link_->output().empty())) return;
   if (wish != CloseWish::none) {
     end(wish, session_->close_reason());
   } else if (peer_ended_ && !session_->active()) {
