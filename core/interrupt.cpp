@@ -13,11 +13,12 @@ namespace {
 
 constexpr int kSignal = SIGURG;  // ignored unless somebody handles it, and nobody stops for it
 
-enum class State { none, asked, running };
+enum class State { none, asked, running, done };
 
-// Written by the caller while the state is `none`, read by the handler while it is `asked`.
+// Written by the caller while the state is `none`, read by the handler while it is `asked`. The state carries
+// the order of all memory; the semaphore only wakes.
 struct {
-  pthread_t thread;
+  std::atomic<pthread_t> thread;
   void (*function)(void*) noexcept;
   void* argument;
   sem_t done;
@@ -26,11 +27,13 @@ std::atomic<State> state{State::none};
 
 void on_signal(int /*number*/) {
   if (state.load(std::memory_order_acquire) != State::asked) return;
-  if (::pthread_equal(request.thread, ::pthread_self()) == 0) return;  // a signal of somebody else's
+  if (::pthread_equal(request.thread.load(std::memory_order_relaxed), ::pthread_self()) == 0)
+    return;  // a signal of somebody else's
   State asked = State::asked;
   if (!state.compare_exchange_strong(asked, State::running)) return;
   const int kept = errno;
   request.function(request.argument);
+  state.store(State::done, std::memory_order_release);
   ::sem_post(&request.done);
   errno = kept;
 }
@@ -44,9 +47,9 @@ bool await_done(Instant limit) {
     if (state.compare_exchange_strong(asked, State::none)) return false;
     while (::sem_wait(&request.done) != 0) {  // it is at it
     }
-    return true;
+    break;
   }
-  return true;
+  return state.load(std::memory_order_acquire) == State::done;
 }
 
 }  // namespace
@@ -59,7 +62,7 @@ bool interrupt_thread(pthread_t thread, void (*function)(void*) noexcept, void* 
   ours.sa_handler = on_signal;
   ours.sa_flags = SA_RESTART;
   ::sigfillset(&ours.sa_mask);
-  request.thread = thread;
+  request.thread.store(thread, std::memory_order_relaxed);
   request.function = function;
   request.argument = argument;
   if (::sem_init(&request.done, 0, 0) != 0 || ::sigaction(kSignal, &ours, &former) != 0) return false;
