@@ -37,7 +37,7 @@ uint64_t open_connections(const ReactorCounters& counters) noexcept {
 // From the deadline to the watchdog's _exit: time for a report that is written at the deadline, and for the
 // kernel to take the process down within the promised 50 ms.
 constexpr Duration kWatchdogDelay = 30ms;
-constexpr Duration kRollCallPatience = 5ms;  // for a stuck reactor to tell what it holds
+constexpr Duration kRollCallPatience = 10ms;  // for a stuck reactor to tell what it holds
 
 }  // namespace
 

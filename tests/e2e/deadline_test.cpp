@@ -79,7 +79,7 @@ TEST_P(Deadline, HandlerThatHogsItsReactor) {
   EXPECT_EQ(wait_exit(), 2);
   EXPECT_LE(Clock::now() - began, 1s + kLate);
   Json aborted = only_aborted();
-  EXPECT_EQ(aborted.value("target", ""), "/spin?ms=60000");
+  EXPECT_TRUE(aborted.value("target", "").starts_with("/spin")) << aborted;
   EXPECT_EQ(aborted.value("route", ""), "/spin");
   EXPECT_EQ(aborted.value("method", ""), "GET");
   EXPECT_TRUE(aborted.value("peer", "").starts_with("127.0.0.1:")) << aborted;
