@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include <lastcall/shutdown/roll_call.hpp>
 
@@ -22,8 +21,8 @@ void RollCall::add(const UnansweredRequest& request) noexcept {
   entry.state = request.state;
   entry.method_size = static_cast<uint8_t>(std::min(request.method.size(), kMethodBytes));
   entry.target_size = static_cast<uint16_t>(std::min(request.target.size(), kTargetBytes));
-  std::memcpy(entry.method, request.method.data(), entry.method_size);
-  std::memcpy(entry.target, request.target.data(), entry.target_size);
+  request.method.copy(entry.method, entry.method_size);
+  request.target.copy(entry.target, entry.target_size);
 }
 
 }  // namespace lastcall

@@ -83,7 +83,8 @@ class Faulty : public EndToEnd {
     EXPECT_EQ(busy.read_end(), StreamEnd::eof);
     EXPECT_EQ(idle.read_end(), StreamEnd::eof);
     EXPECT_EQ(wait_exit(), 0);
-    EXPECT_EQ(total(report(), "idle_closed"), 1u);
+    EXPECT_GE(total(report(), "idle_closed"), 1u);
+    EXPECT_LE(total(report(), "idle_closed"), 2u);  // the one of settle() may be closed from either side
     EXPECT_EQ(total(report(), "aborted"), 0u);
   }
 
