@@ -54,6 +54,13 @@ bool await_done(Instant limit) {
 
 }  // namespace
 
+void let_interrupt() noexcept {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, kSignal);
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
 bool interrupt_thread(pthread_t thread, void (*function)(void*) noexcept, void* argument, Duration patience) {
   static std::mutex one_at_a_time;
   std::lock_guard lock(one_at_a_time);

@@ -15,4 +15,8 @@ namespace lastcall {
 [[nodiscard]] bool interrupt_thread(pthread_t thread, void (*function)(void*) noexcept, void* argument,
                                     Duration patience);
 
+/// Unblocks the signal on the calling thread, which may have inherited a mask from whoever started the
+/// program.
+void let_interrupt() noexcept;
+
 }  // namespace lastcall

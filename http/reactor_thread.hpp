@@ -25,6 +25,7 @@ struct ReactorSetup {
   const std::string& server_name;
   bool pin = false;
   std::vector<Fd> sockets;
+  std::vector<int> listening{};        ///< what `sockets` holds until the thread takes them
   std::vector<Fd> strays;              ///< connections that were accepted already
   std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
   std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed

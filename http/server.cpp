@@ -1,3 +1,5 @@
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,6 +80,27 @@ void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io
             {{"address", group.text()}, {"gate", to_string(group.tier())}, {"why", group.gate_note()}});
 }
 
+/// Answers 503 to whoever is in the queue, and ends the connections in order.
+void end_listen_queue(int listener, std::vector<QueuedConnection>& queued) {
+  constexpr size_t kMost = 4096;
+  constexpr std::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+  // It may be a blocking one, and must stay so: its reactor may yet come back.
+  const timeval patience{.tv_sec = 0, .tv_usec = 1000};
+  ::setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  while (queued.size() < kMost) {
+    const Fd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!connection) return;
+    char request[4096];
+    bool asked = false;
+    for (int reads = 0; reads < 64 && ::recv(connection.get(), request, sizeof request, 0) > 0; ++reads)
+      asked = true;
+    if (asked) static_cast<void>(::send(connection.get(), kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL));
+    ::shutdown(connection.get(), SHUT_WR);
+    queued.push_back({.peer = peer_address(connection.get()), .asked = asked});
+  }
+}
+
 /// The backend to use, or why not. Says in one line when it falls back.
 Result<bool> choose_uring(IoChoice choice) {
   if (choice == IoChoice::epoll) return false;
@@ -154,7 +177,10 @@ class Reactors {
                                             .strays = {},
                                             .started = {},
                                             .teardown = teardown_});
-      for (ListenerGroup& group : groups) setup.sockets.push_back(group.take(i));
+      for (ListenerGroup& group : groups) {
+        setup.sockets.push_back(group.take(i));
+        setup.listening.push_back(setup.sockets.back().get());
+      }
     }
     for (ListenerGroup& group : groups) {
       for (Fd& stray : group.take_strays()) setups_.front().strays.push_back(std::move(stray));
@@ -182,6 +208,14 @@ class Reactors {
     teardown_open_ = false;
     teardown_.count_down();
     return true;
+  }
+
+  /// Of a reactor that is stuck, so that its listeners are still open: who waits there is told to go
+  /// elsewhere.
+  [[nodiscard]] std::vector<QueuedConnection> end_queue(uint32_t reactor) {
+    std::vector<QueuedConnection> queued;
+    for (const int listener : setups_[reactor].listening) end_listen_queue(listener, queued);
+    return queued;
   }
 
   [[nodiscard]] StopControl& control() noexcept { return control_; }
@@ -280,13 +314,15 @@ Result<int> Server::State::serve() {
   uint32_t max_connections = connection_limit(options, reactors);
   auto threads = std::make_unique<Reactors>(this, reactors, options, max_connections);
   Gate gate(*groups, threads->control());
-  Runner runner(threads->control(), {.stop = options.stop,
-                                     .signals = &signals,
-                                     .io = io,
-                                     .on_drain = [&gate] { gate.close(); },
-                                     .name_peer = peer_address,
-                                     .on_signal = {},
-                                     .leave_at_deadline = true});
+  Runner runner(threads->control(),
+                {.stop = options.stop,
+                 .signals = &signals,
+                 .io = io,
+                 .on_drain = [&gate] { gate.close(); },
+                 .name_peer = peer_address,
+                 .end_queue = [&threads](uint32_t reactor) { return threads->end_queue(reactor); },
+                 .on_signal = {},
+                 .leave_at_deadline = true});
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   Result<std::unique_ptr<AdminListener>> admin = open_admin(describe(threads->control(), *groups, io, began));
   if (!admin) return std::unexpected(admin.error());
@@ -312,6 +348,7 @@ Result<int> Server::State::serve() {
               {{"stuck_reactors", runner.stuck().size()}, {"blocking_handlers", threads->pool().running()}});
   }
   runner.leave_with(report.exit_code);
+  signals.leave_on_next(report.exit_code);  // whoever reads the report may keep us waiting
   if (!options.report.empty()) {
     if (Result<void> written = write_report(report, options.report); !written) {
       log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});

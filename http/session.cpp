@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kMaxStashBytes = 64 * 1024;  // input waiting for its turn, before reading pauses
 constexpr size_t kMaxBodyWindow = 64 * 1024;  // body a coroutine handler has not read, before reading pauses
-constexpr Duration kDrainHeaderTimeout = 5s;  // for a head that is incomplete when the stop begins
+// For a head that is incomplete when the stop begins, or the body of a request that is answered.
+constexpr Duration kDrainPatience = 5s;
 
 // What OPTIONS * answers: the methods of RFC 9110 and PATCH, that some resource may have.
 constexpr uint64_t kServerMethods = bit(Method::get) | bit(Method::head) | bit(Method::post) |
@@ -105,8 +106,7 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
   if (result.outcome == Outcome::incomplete) {
     if (fresh && scanner_.started()) {
       head_began_ = loop().now;
-      deadline_ =
-          after(loop().now, loop().draining ? kDrainHeaderTimeout : environment_.options.header_timeout);
+      deadline_ = after(loop().now, loop().draining ? kDrainPatience : environment_.options.header_timeout);
     }
     return false;
   }
@@ -349,8 +349,9 @@ void Session::on_deadline() {
 }
 
 void Session::on_drain() {
-  if (state_ != State::head || !scanner_.started()) return;
-  Instant limit = loop().now + kDrainHeaderTimeout;
+  const bool slow_head = state_ == State::head && scanner_.started();
+  if (!slow_head && state_ != State::discarding) return;
+  Instant limit = loop().now + kDrainPatience;
   if (limit < deadline_) deadline_ = limit;
 }
 

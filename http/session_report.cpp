@@ -74,6 +74,8 @@ void Session::describe(Instant now, UnansweredSink& sink) const {
 }
 
 void Session::tell_exchange(Telling& telling) const {
+  // Answered in full; only its body, which nobody wants, was still on its way.
+  if (state_ == State::discarding && link_.bytes_written() == link_.bytes_sent()) return;
   const bool writing = state_ == State::discarding || exchange_->response.head_sent_;
   telling.tell({.method = to_string(exchange_->head.method),
                 .target = exchange_->head.target,

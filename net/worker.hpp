@@ -9,6 +9,7 @@
 
 #include <lastcall/core/clock.hpp>
 #include <lastcall/core/fd.hpp>
+#include <lastcall/core/interrupt.hpp>
 #include <lastcall/core/log.hpp>
 #include <lastcall/core/reactor.hpp>
 #include <lastcall/core/slot_table.hpp>
@@ -128,8 +129,8 @@ class Worker {
   void acknowledge_if_closed();
   void force();
   void force(Conn& connection);
-  void report(Conn& connection, bool unread);
-  void tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink);
+  [[nodiscard]] bool report(Conn& connection, bool unread);
+  [[nodiscard]] bool tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink);
   static void tell_held(RollCall& call) noexcept;
   void tell_if_empty();
   [[nodiscard]] bool is_closing_listeners() const noexcept;

@@ -38,6 +38,7 @@ template <class B, class P>
 void Worker<B, P>::run() {
   here_ = this;
   control_.be_called_by(options_.id, &Worker::tell_held);
+  let_interrupt();
   while (!stopped_) turn();
   here_ = nullptr;
   end_all();

@@ -133,22 +133,24 @@ void Worker<B, P>::force(Conn& connection) {
     end(connection, CloseReason::drained_idle);
     return;
   }
-  report(connection, idle);
+  if (!report(connection, idle)) {  // answered; only the rest of its body was waited for
+    linger(connection, CloseReason::finished);
+    return;
+  }
   connection.reason_ = CloseReason::forced;
   connection.due_ = loop_.now + kForceGrace;
   connection.protocol_.on_force(idle);
 }
 
-/// `unread`: the only request is in the socket, and nobody will read it.
+/// `unread`: the only request is in the socket, and nobody will read it. False: everything is answered.
 template <class B, class P>
-void Worker<B, P>::report(Conn& connection, bool unread) {
+bool Worker<B, P>::report(Conn& connection, bool unread) {
   AbortedReport report(control_, peer_address(connection.fd_), connection.bytes_sent_);
-  tell(connection, unread, loop_.now, report);
+  return tell(connection, unread, loop_.now, report);
 }
 
-/// At least one request.
 template <class B, class P>
-void Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink) {
+bool Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, UnansweredSink& sink) {
   struct Counted final : UnansweredSink {
     explicit Counted(UnansweredSink& to) : sink(to) {}
     void add(const UnansweredRequest& request) override {
@@ -160,7 +162,11 @@ void Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, Unansw
     bool any = false;
   } counted(sink);
   if (!unread) connection.protocol_.describe(now, counted);
-  if (!counted.any) sink.add({.method = {}, .target = {}, .state = unread ? "head" : "writing", .age_ms = 0});
+  if (counted.any) return true;
+  const bool unsent = connection.sending_ || !connection.prepared_.empty();
+  if (!unread && !unsent) return false;
+  sink.add({.method = {}, .target = {}, .state = unread ? "head" : "writing", .age_ms = 0});
+  return true;
 }
 
 /// On the reactor's own thread, in a signal handler: it is stuck in a handler, and leaves with the process.
@@ -176,7 +182,7 @@ void Worker<B, P>::tell_held(RollCall& call) noexcept {
     const bool unread = worker->io().unread(connection.fd_) > 0;
     if (connection.state_ == State::open && (!idle || unread)) {
       call.connection(connection.fd_, connection.bytes_sent_);
-      worker->tell(connection, idle, now, call);
+      if (!worker->tell(connection, idle, now, call)) call.count_completed();
     } else if (connection.state_ == State::open || classify(connection.reason_) == CloseClass::idle_closed) {
       call.count_idle_closed();
     } else if (classify(connection.reason_) == CloseClass::completed) {

@@ -70,7 +70,22 @@ void StopControl::acknowledge(uint32_t reactor, Phase phase) noexcept {
 
 void StopControl::report_aborted(AbortedExchange exchange) {
   std::lock_guard lock(mutex_);
+  if (listed_ == kMostListed) {
+    ++unlisted_;
+    return;
+  }
+  ++listed_;
   aborted_.push_back(std::move(exchange));
+}
+
+void StopControl::report_unlisted(uint64_t requests) {
+  std::lock_guard lock(mutex_);
+  unlisted_ += requests;
+}
+
+uint64_t StopControl::unlisted() const {
+  std::lock_guard lock(mutex_);
+  return unlisted_;
 }
 
 void StopControl::be_called_by(uint32_t reactor, void (*tell)(RollCall&) noexcept) {

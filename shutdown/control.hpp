@@ -71,6 +71,9 @@ struct AbortedExchange {
 /// is gone.
 class StopControl {
  public:
+  /// Of cut-off requests one by one: a report must be written in the time that is left. The rest is counted.
+  static constexpr uint64_t kMostListed = 10'000;
+
   /// Creates the two eventfds; throws std::system_error when the process has no descriptors left.
   explicit StopControl(uint32_t reactors);
 
@@ -84,6 +87,8 @@ class StopControl {
     return acks_[reactor].phase.load(std::memory_order_acquire);
   }
   [[nodiscard]] std::vector<AbortedExchange> take_aborted();
+  /// How many requests report_aborted() was told of beyond kMostListed.
+  [[nodiscard]] uint64_t unlisted() const;
   /// Before draining: reactors accept on in that phase, until release_listeners(). Forcing releases them,
   /// too.
   void hold_listeners() noexcept { held_.store(true, std::memory_order_release); }
@@ -106,6 +111,7 @@ class StopControl {
   /// draining: the listeners are closed. forcing: everything is cut and reported. stopped: the loop is left.
   void acknowledge(uint32_t reactor, Phase phase) noexcept;
   void report_aborted(AbortedExchange exchange);
+  void report_unlisted(uint64_t requests);
   /// `tell` answers a roll call for the reactor on the calling thread, in a signal handler on that thread.
   void be_called_by(uint32_t reactor, void (*tell)(RollCall&) noexcept);
   /// Wakes the runner to look at the counters: call it when a count of open connections reaches zero.
@@ -139,6 +145,8 @@ class StopControl {
   mutable std::mutex mutex_;  // guards what follows; never taken while serving
   std::string why_;
   std::vector<AbortedExchange> aborted_;
+  uint64_t listed_ = 0;
+  uint64_t unlisted_ = 0;
   struct Called {
     pthread_t thread{};
     void (*tell)(RollCall&) noexcept = nullptr;

@@ -11,24 +11,37 @@ namespace {
 constexpr Duration kShortestStop =
     20ms;  // still lets reactors leave, and is within the 50 ms a stop may be late
 constexpr Duration kLeaveTime = 100ms;     // for reactors to leave their loops
+constexpr Duration kReportTime = 80ms;     // to ask those that did not, to write the report and to exit
 constexpr Duration kShortestLeave = 10ms;  // of them, when the step into stopped comes late
 constexpr Duration kSilence = 1s;
 constexpr Duration kProgressInterval = 1s;
 
 struct Plan {
-  Instant drain_at, force_at, stop_at, deadline;
+  Instant drain_at, force_at, stop_at, give_up_at, deadline;
 };
+
+/// Of the time behind `force_at`: for leaving and the report.
+Duration last_part(Duration margin) {
+  return std::min(kLeaveTime + kReportTime, margin / 2);
+}
+
+/// … and of that, the report's.
+Duration report_part(Duration last) {
+  return last * kReportTime.count() / (kLeaveTime + kReportTime).count();
+}
 
 Plan plan_of(const StopOptions& options, bool skip_announce, Instant now) {
   Duration whole = std::max(options.deadline, kShortestStop);
   Duration margin = options.force_margin < whole ? options.force_margin : whole / 2;
   margin = std::max(margin, std::min(kLeaveTime, whole / 2));
+  Duration last = last_part(margin);
   Duration announce = skip_announce ? Duration::zero() : std::max(options.announce, Duration::zero());
   Instant deadline = after(now, whole);
   Instant force_at = deadline - margin;
   return {.drain_at = std::min(after(now, announce), force_at),
           .force_at = force_at,
-          .stop_at = deadline - std::min(kLeaveTime, margin / 2),
+          .stop_at = deadline - last,
+          .give_up_at = deadline - report_part(last),
           .deadline = deadline};
 }
 
@@ -60,6 +73,7 @@ void Coordinator::take(const StopRequested& request) {
   deadline_ = plan.deadline;
   force_at_ = std::min(force_at_, plan.force_at);
   stop_at_ = std::min(stop_at_, plan.stop_at);
+  give_up_at_ = std::min(give_up_at_, plan.give_up_at);
 }
 
 void Coordinator::take(const ForceRequested&) {
@@ -69,7 +83,8 @@ void Coordinator::take(const ForceRequested&) {
   Instant sooner = after(now_, margin);
   if (sooner >= deadline_) return;
   deadline_ = sooner;
-  stop_at_ = std::min(stop_at_, sooner - std::min(kLeaveTime, margin / 2));
+  stop_at_ = std::min(stop_at_, sooner - last_part(margin));
+  give_up_at_ = std::min(give_up_at_, sooner - report_part(last_part(margin)));
 }
 
 void Coordinator::take(const Acknowledged& ack) {
@@ -106,7 +121,7 @@ bool Coordinator::advance() {
       if (quiet() || now_ >= stop_at_) enter(Phase::stopped, forced_why_);
       break;
     case Phase::stopped:
-      if (all_acknowledged(Phase::stopped) || now_ >= std::max(deadline_, leave_by_)) finish();
+      if (all_acknowledged(Phase::stopped) || now_ >= std::max(give_up_at_, leave_by_)) finish();
       break;
   }
   return phase_ != before;
@@ -168,7 +183,7 @@ Instant Coordinator::next_wake() const noexcept {
     case Phase::announcing: return drain_at_;
     case Phase::draining: return std::min({force_at_, progress_at_, silent_at_});
     case Phase::forcing: return std::min(stop_at_, silent_at_);
-    case Phase::stopped: return std::max(deadline_, leave_by_);
+    case Phase::stopped: return std::max(give_up_at_, leave_by_);
   }
   return kNever;
 }

@@ -20,15 +20,16 @@ namespace lastcall {
 ///           → draining     announce is over, or at once
 ///           → forcing      `force_margin` before the deadline, or at once on a force
 ///           → stopped      everyone acknowledged the phase and nothing is open; or just before the deadline
-///           → finish       everyone acknowledged stopped; or the deadline, but not within 10 ms of stopped:
-///           whoever did
-///                          not is stuck
+///           → finish       everyone acknowledged stopped; or 4/9 of the time from the latest `stopped` to
+///           the
+///                          deadline is left, but not within 10 ms of stopped: whoever did not is stuck
 ///
 /// The plan of a stop requested at T, with D = max(deadline, 20 ms):
 ///   deadline  T + D;
 ///   forcing   M before it, M = force_margin, or D / 2 where force_margin is not below D; at least min(100
-///   ms, D / 2); stopped   min(100 ms, M / 2) before it at the latest, so that reactors can still leave in
-///   order; announce  is cut short where it would reach past forcing.
+///   ms, D / 2); stopped   min(180 ms, M / 2) before it at the latest, so that reactors can still leave in
+///   order (100 ms of that) and the report be written (80 ms); announce  is cut short where it would reach
+///   past forcing.
 /// A later request changes the plan only where it makes it shorter. A force moves the deadline to M (at least
 /// 100 ms) from now, if that is earlier: whoever asks twice does not wait out the first deadline for a stuck
 /// reactor.
@@ -126,6 +127,7 @@ class Coordinator {
   Instant drain_at_ = kNever;
   Instant force_at_ = kNever;
   Instant stop_at_ = kNever;
+  Instant give_up_at_ = kNever;  // on reactors that did not leave: the report of them takes time
   Instant deadline_ = kNever;
   Instant leave_by_{};  // not before this, where stopped came too late for the deadline
   Instant progress_at_ = kNever;

@@ -32,12 +32,21 @@ Json json_of(const ReactorTotals& reactor) {
           {"aborted", reactor.aborted}};
 }
 
-Json json_of(const AbortedExchange& exchange) {
-  Json json{{"peer", exchange.peer},   {"method", exchange.method}, {"target", exchange.target},
-            {"state", exchange.state}, {"age_ms", exchange.age_ms}, {"bytes_sent", exchange.bytes_sent},
-            {"why", exchange.why}};
-  if (!exchange.route.empty()) json["route"] = exchange.route;
-  return json;
+std::string quoted(const std::string& text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// By hand: there may be thousands, and little time.
+void append(std::string& json, const AbortedExchange& exchange) {
+  json += R"({"peer":)" + quoted(exchange.peer);
+  json += R"(,"method":)" + quoted(exchange.method);
+  json += R"(,"target":)" + quoted(exchange.target);
+  json += R"(,"state":)" + quoted(exchange.state);
+  json += R"(,"age_ms":)" + std::to_string(exchange.age_ms);
+  json += R"(,"bytes_sent":)" + std::to_string(exchange.bytes_sent);
+  json += R"(,"why":)" + quoted(exchange.why);
+  if (!exchange.route.empty()) json += R"(,"route":)" + quoted(exchange.route);
+  json += '}';
 }
 
 Json json_of(const TimelineSample& sample) {
@@ -100,7 +109,7 @@ std::string to_json(const DrainReport& report) {
             {"duration_ms", report.duration_ms},
             {"phases", json_of(report.phases)},
             {"reactors", json_of(report.reactors)},
-            {"aborted", json_of(report.aborted)},
+            {"aborted", nullptr},
             {"late_requests", report.late_requests},
             {"background",
              {{"completed", report.background.completed},
@@ -112,8 +121,18 @@ std::string to_json(const DrainReport& report) {
               {"held_ms", report.gate.held_ms},
               {"listeners", json_of(report.gate.listeners)}}},
             {"deadline_ms", report.deadline_ms},
+            {"aborted_unlisted", report.aborted_unlisted},
             {"timeline", json_of(report.timeline)}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string aborted = "[";
+  for (const AbortedExchange& exchange : report.aborted) {
+    if (aborted.size() > 1) aborted += ',';
+    append(aborted, exchange);
+  }
+  aborted += ']';
+  constexpr std::string_view kPlace = R"("aborted":null)";  // of strings before it, none can look like this
+  text.replace(text.find(kPlace) + kPlace.size() - 4, 4, aborted);
+  return text;
 }
 
 Result<void> write_report(const DrainReport& report, const std::string& path) {

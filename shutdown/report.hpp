@@ -67,6 +67,7 @@ struct DrainReport {
   std::vector<PhaseSpan> phases;
   std::vector<ReactorTotals> reactors;
   std::vector<AbortedExchange> aborted;
+  uint64_t aborted_unlisted = 0;  ///< requests that were cut off and are too many for the list
   uint64_t late_requests = 0;
   BackgroundTotals background;
   GateReport gate{};

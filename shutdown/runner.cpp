@@ -37,7 +37,8 @@ uint64_t open_connections(const ReactorCounters& counters) noexcept {
 // From the deadline to the watchdog's _exit: time for a report that is written at the deadline, and for the
 // kernel to take the process down within the promised 50 ms.
 constexpr Duration kWatchdogDelay = 30ms;
-constexpr Duration kRollCallPatience = 10ms;  // for a stuck reactor to tell what it holds
+constexpr const char* kStuckReactor = "stuck reactor";
+constexpr Duration kRollCallPatience = 30ms;  // for a stuck reactor to tell what it holds
 
 }  // namespace
 
@@ -247,13 +248,15 @@ void Runner::act(const Coordinator::Finish& finish) {
   report_.timeline = observer_.finish(moment(Phase::stopped));
   fill_report(finish.exit_code);
   for (uint32_t reactor : stuck_) report_stuck(reactor);
+  static_cast<void>(take_aborted());
+  report_.aborted_unlisted = control_.unlisted();
   log_stopped();
 }
 
 AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
   AbortedExchange exchange;
   exchange.state = "handling";
-  exchange.why = "stuck reactor";
+  exchange.why = kStuckReactor;
   const RunningHandler* handler = control_.counters(reactor).handler.load(std::memory_order_acquire);
   if (handler == nullptr) return exchange;
   exchange.method = handler->method;
@@ -269,12 +272,14 @@ AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
 void Runner::report_stuck(uint32_t reactor) {
   AbortedExchange stuck = stuck_exchange(reactor);
   log_event(LogLevel::error, "reactor_stuck", {{"reactor", reactor}, {"route", stuck.route}});
+  report_queue(reactor);
   ReactorTotals& totals = report_.reactors[reactor];
   const uint64_t held = unended(control_.counters(reactor));
   RollCall call;
   if (!control_.call_roll(reactor, call, kRollCallPatience)) {
+    log_event(LogLevel::warning, "reactor_not_told", {{"reactor", reactor}, {"connections", held}});
     totals.aborted += held;
-    report_.aborted.push_back(std::move(stuck));
+    control_.report_aborted(std::move(stuck));
     return;
   }
   totals.idle_closed += call.idle_closed();
@@ -282,17 +287,28 @@ void Runner::report_stuck(uint32_t reactor) {
   const uint64_t ended = call.idle_closed() + call.completed();
   totals.aborted += held > ended ? held - ended : 0;
   for (const RollCall::Entry& entry : call.entries()) {
-    report_.aborted.push_back({.peer = options_.name_peer ? options_.name_peer(entry.fd) : "",
-                               .method = std::string(entry.method, entry.method_size),
-                               .target = std::string(entry.target, entry.target_size),
-                               .state = entry.state,
-                               .age_ms = entry.age_ms,
-                               .bytes_sent = entry.bytes_sent,
-                               .why = stuck.why,
-                               .route = stuck.route});
+    control_.report_aborted({.peer = options_.name_peer ? options_.name_peer(entry.fd) : "",
+                             .method = std::string(entry.method, entry.method_size),
+                             .target = std::string(entry.target, entry.target_size),
+                             .state = entry.state,
+                             .age_ms = entry.age_ms,
+                             .bytes_sent = entry.bytes_sent,
+                             .why = stuck.why,
+                             .route = stuck.route});
   }
-  if (call.unlisted() > 0) {
-    log_event(LogLevel::warning, "aborted_not_listed", {{"reactor", reactor}, {"requests", call.unlisted()}});
+  control_.report_unlisted(call.unlisted());
+}
+
+void Runner::report_queue(uint32_t reactor) {
+  if (!options_.end_queue) return;
+  ReactorTotals& totals = report_.reactors[reactor];
+  for (QueuedConnection& queued : options_.end_queue(reactor)) {
+    ++totals.accepted;
+    ++totals.accepted_while_stopping;
+    ++(queued.asked ? totals.aborted : totals.idle_closed);
+    if (!queued.asked) continue;
+    control_.report_aborted(
+        {.peer = std::move(queued.peer), .method = {}, .target = {}, .state = "head", .why = kStuckReactor});
   }
 }
 
@@ -328,7 +344,7 @@ void Runner::log_stopped() const {
             {{"duration", coordinator_.elapsed()},
              {"completed", completed},
              {"idle_closed", idle_closed},
-             {"aborted", report_.aborted.size()},
+             {"aborted", report_.aborted.size() + report_.aborted_unlisted},
              {"exit_code", report_.exit_code}});
 }
 

@@ -27,6 +27,12 @@ struct TaskCounters {
   std::atomic<uint64_t> failed{0};
 };
 
+/// A connection that waited in the queue of a listener whose reactor is stuck.
+struct QueuedConnection {
+  std::string peer;
+  bool asked = false;  ///< bytes of a request had come
+};
+
 struct RunnerOptions {
   StopOptions stop{};          ///< of a stop by signal
   Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
@@ -36,6 +42,9 @@ struct RunnerOptions {
   std::move_only_function<void()> on_drain{};
   /// "127.0.0.1:53124" of a connection's descriptor, for the report of a stuck reactor. Empty: not told.
   std::move_only_function<std::string(int) const> name_peer{};
+  /// Takes the connections out of the queues of a stuck reactor's listeners, answers and ends them, at the
+  /// deadline. Empty: nobody does, and they are reset.
+  std::move_only_function<std::vector<QueuedConnection>(uint32_t reactor)> end_queue{};
   /// Called with SIGHUP, SIGUSR1 or SIGUSR2, in any phase, on the runner's thread: the deadline waits for it,
   /// so it must return soon. What it throws is logged. Empty: the signal is logged as ignored.
   std::move_only_function<void(int)> on_signal{};
@@ -105,6 +114,7 @@ class Runner {
 
   [[nodiscard]] AbortedExchange stuck_exchange(uint32_t reactor) const;
   void report_stuck(uint32_t reactor);
+  void report_queue(uint32_t reactor);
   void fill_report(int exit_code);
   void log_stopped() const;
 

@@ -12,6 +12,11 @@ namespace lastcall {
 namespace {
 
 std::atomic<pthread_t> receiver{};
+std::atomic<int> leave_with{2};
+
+void leave(int /*number*/) {
+  ::_exit(leave_with.load(std::memory_order_relaxed));
+}
 
 /// On a thread that does not block the signals. Only what is safe in a signal handler.
 void pass_on(int number) {
@@ -44,6 +49,23 @@ Signals::Signals() {
 Signals::~Signals() {
   for (size_t i = 0; i < kHandled.size(); ++i) ::sigaction(kHandled[i], &former_actions_[i], nullptr);
   ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+}
+
+void Signals::leave_on_next(int exit_code) noexcept {
+  while (next()) {
+  }
+  leave_with.store(exit_code, std::memory_order_relaxed);
+  struct sigaction leaving {};
+  leaving.sa_handler = leave;
+  sigset_t stopping;
+  ::sigemptyset(&stopping);
+  for (int number : {SIGTERM, SIGINT, SIGQUIT}) {
+    struct sigaction now {};
+    ::sigaction(number, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) ::sigaction(number, &leaving, nullptr);
+    ::sigaddset(&stopping, number);
+  }
+  ::pthread_sigmask(SIG_UNBLOCK, &stopping, nullptr);
 }
 
 std::optional<int> Signals::next() noexcept {

@@ -28,6 +28,9 @@ class Signals {
   /// Takes one pending signal, never waits. Equal signals that were sent before one is taken may be one
   /// (signal(7)).
   [[nodiscard]] std::optional<int> next() noexcept;
+  /// From here on TERM, INT and QUIT end the process by _exit(exit_code), also while this thread waits for
+  /// something; what is pending is dropped. By the thread that made it.
+  void leave_on_next(int exit_code) noexcept;
 
  private:
   static constexpr std::array kHandled = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};

@@ -311,6 +311,21 @@ TEST_P(NobodyReads, AHaltedTerminalDoesNotDelayTheStop) {
   expect_in_time(2s, 2);
 }
 
+TEST_P(NobodyReads, ASignalEndsTheWaitForWhoReadsTheReport) {
+  std::string path = testing::TempDir() + "lastcall-fifo-" + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  Fd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  Fd writer(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  fill(writer.get());
+  Pipe error = full_pipe();
+  start_with_error(error.write.get(), {"--report", path});  // the deadline is 25 s
+  server_->signal(SIGTERM);
+  EXPECT_EQ(server_->wait_exit(kSanitized ? 2s : 500ms), std::nullopt) << "it waits for room in the pipe";
+  server_->signal(SIGTERM);
+  EXPECT_EQ(server_->wait_exit(5s), 0);
+  ::unlink(path.c_str());
+}
+
 TEST_P(NobodyReads, AReportIntoAPipeThatIsFullEndsAtTheDeadline) {
   std::string path = testing::TempDir() + "lastcall-fifo-" + std::to_string(::getpid());
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);

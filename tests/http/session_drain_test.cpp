@@ -183,9 +183,29 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(SessionDrain, ForceDuringADiscardedBodyOwesNothing) {
   EXPECT_EQ(answer("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe").status, 404);
-  EXPECT_EQ(report(), "writing POST /nowhere\n");  // the bytes that the head came in are gone
+  EXPECT_EQ(report(), "");
   host.force();
   EXPECT_EQ(host.take(), "");
+  EXPECT_EQ(host.wish(), CloseWish::linger);
+}
+
+// An answer that nobody takes is owed, with whatever body.
+TEST_F(SessionDrain, AnswerToADiscardedBodyIsReportedUntilItIsSent) {
+  host.set_window(10);
+  host.receive("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe");
+  EXPECT_EQ(report(), "writing POST /nowhere\n");  // the bytes that the head came in are gone
+  host.set_window(SIZE_MAX);
+  host.settle();
+  EXPECT_EQ(report(), "");
+}
+
+TEST_F(SessionDrain, BodyOfAnAnsweredRequestHasFiveSecondsLeft) {
+  EXPECT_EQ(answer("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe").status, 404);
+  host.drain();
+  host.advance(4999ms);
+  EXPECT_TRUE(host.open_still());
+  host.advance(1ms);
+  EXPECT_FALSE(host.open_still());
   EXPECT_EQ(host.wish(), CloseWish::linger);
 }
 

@@ -60,7 +60,7 @@ TEST(Report, IsTheContractsObjectToTheLetter) {
       R"("aborted":[{"peer":"127.0.0.1:5","method":"GET","target":"/x","state":"writing","age_ms":900,)"
       R"("bytes_sent":77,"why":"deadline"}],"late_requests":3,)"
       R"("background":{"completed":4,"failed":5,"abandoned":6},)"
-      R"("gate":{"certified":false,"cookies":false,"held_ms":0,"listeners":[]},"deadline_ms":1500,)"
+      R"("gate":{"certified":false,"cookies":false,"held_ms":0,"listeners":[]},"deadline_ms":1500,"aborted_unlisted":0,)"
       R"("timeline":[{"at_ms":0,"idle":2,"active":8,"aborted":0,"completed":5},)"
       R"({"at_ms":1230,"idle":0,"active":0,"aborted":1,"completed":6}]})");
 }
