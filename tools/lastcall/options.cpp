@@ -140,7 +140,8 @@ void add_server_options(CLI::App& app, Options& options) {
              "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");
   add_parsed(app, "--admin", server.admin, parse_admin,
-             "answer /livez, /readyz and /status there; an address as of --listen, or off [off]");
+             "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
+             "as of --listen, or off [off]");
   app.add_option("--report", server.report,
                  "write the drain report there as JSON: a file, or - for standard output");
   add_parsed(
