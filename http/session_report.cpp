@@ -4,6 +4,7 @@ namespace lastcall {
 namespace {
 
 constexpr size_t kMaxTold = 100;  // entries of one connection: who pipelines more than that is rare
+static_assert(kMaxTold <= UnsentAnswers::kAlwaysKept);
 
 /// Takes the body of a request off `bytes`, as far as it is there; true when it is whole.
 bool skip_body(const RequestHead& head, const Limits& limits, std::string_view& bytes) {

@@ -11,6 +11,8 @@ struct Kept {
   bool lasting = false;  // otherwise the target's text comes next
 };
 static_assert(std::is_trivially_copyable_v<Kept>);
+static_assert(UnsentAnswers::kAlwaysKept * (sizeof(Kept) + UnsentAnswers::kMaxTargetBytes) <=
+              UnsentAnswers::kMaxBytes);
 
 }  // namespace
 
@@ -29,7 +31,10 @@ void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent
   forget(sent);
   if (newest_.end > sent) keep(newest_, true, sent);
   newest_ = lasting ? answer : Answer();
-  if (!lasting) keep(answer, false, sent);
+  if (lasting) return;
+  Answer cut = answer;
+  cut.target = cut.target.substr(0, kMaxTargetBytes);
+  keep(cut, false, sent);
 }
 
 void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
@@ -37,7 +42,7 @@ void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
   const std::string_view text = lasting ? std::string_view() : answer.target;
   const size_t bytes = sizeof kept + text.size();
   if (earlier_.size() + bytes > kMaxBytes) drop_sent(sent);
-  if (!earlier_.empty() && earlier_.size() + bytes > kMaxBytes) return;
+  if (earlier_.size() + bytes > kMaxBytes) return;
   earlier_.append({reinterpret_cast<const char*>(&kept), sizeof kept});
   earlier_.append(text);
   last_end_ = answer.end;

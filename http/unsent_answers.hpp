@@ -22,9 +22,13 @@ class UnsentAnswers {
     Method method = Method::get;
   };
 
-  /// What is kept beside the newest; later ones are left out of the report until there is room again. Holds
-  /// 50 and more with targets of up to 32 bytes, or one with the longest.
-  static constexpr size_t kMaxBytes = 4096;
+  /// So many unsent ones there is always room for, however long their targets are.
+  static constexpr size_t kAlwaysKept = 100;
+  /// Of a target that is copied; the rest is cut off.
+  static constexpr size_t kMaxTargetBytes = 512;
+  /// What is kept beside the newest; later ones are left out of the report until there is room again. Rarely
+  /// is it more than the 4 KiB that memory begins with: 70 with targets of a few bytes.
+  static constexpr size_t kMaxBytes = 65'536;
 
   explicit UnsentAnswers(BufferPool& pool) noexcept : earlier_(pool) {}
 

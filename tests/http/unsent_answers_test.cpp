@@ -58,27 +58,52 @@ TEST_F(UnsentAnswersTest, MemoryGoesBackWithTheLastOfThem) {
 }
 
 TEST_F(UnsentAnswersTest, TheOldestAreKeptWhereNotAllHaveRoom) {
-  for (uint64_t i = 1; i <= 1000; ++i) add("/" + std::to_string(i), i, 0);
+  for (uint64_t i = 1; i <= 10'000; ++i) add("/" + std::to_string(i), i, 0);
   List kept = targets(0);
-  EXPECT_GE(kept.size(), 50u);
+  EXPECT_GE(kept.size(), 1000u);
+  EXPECT_LT(kept.size(), 10'000u);
   EXPECT_EQ(pool.lent(), UnsentAnswers::kMaxBytes);
   for (size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i], "/" + std::to_string(i + 1));
 }
 
+TEST_F(UnsentAnswersTest, AFewTakeLittleMemory) {
+  for (uint64_t i = 1; i <= 70; ++i) add("/" + std::to_string(i), i, 0);
+  EXPECT_EQ(targets(0).size(), 70u);
+  EXPECT_EQ(pool.lent(), BufferPool::kClassBytes[0]);
+}
+
+// There is never nothing unsent, so no moment at which all goes at once.
 TEST_F(UnsentAnswersTest, WhatIsSentMakesRoom) {
-  for (uint64_t i = 1; i <= 1000; ++i) add("/" + std::to_string(i), i, i < 10 ? 0 : i - 10);
-  EXPECT_EQ(targets(990).size(), 10u);
-  EXPECT_EQ(targets(999), List{"/1000"});
+  List unsent;
+  for (uint64_t i = 1; i <= 3000; ++i) {
+    const uint64_t sent = i < 10 ? 0 : i - 10;
+    unsent.push_back("/" + std::to_string(i));
+    if (unsent.size() > 10) unsent.erase(unsent.begin());
+    add(unsent.back(), i, sent);
+    ASSERT_EQ(targets(sent), unsent);
+  }
+  EXPECT_EQ(targets(2999), List{"/3000"});
   EXPECT_EQ(pool.lent(), UnsentAnswers::kMaxBytes);
 }
 
-TEST_F(UnsentAnswersTest, OneOfTheLongestTargetIsKept) {
-  std::string longest(16'000, 'x');
+TEST_F(UnsentAnswersTest, LongTargetsAreCut) {
+  const std::string longest(16'000, 'x');
+  const std::string fits(UnsentAnswers::kMaxTargetBytes, 'y');
   add(longest, 1, 0);
-  add("/next", 2, 0);
-  EXPECT_EQ(targets(0), List{longest});
-  add("/next", 3, 1);
-  EXPECT_EQ(targets(1), List{"/next"});
+  add(fits, 2, 0);
+  add(fits + "z", 3, 0);
+  EXPECT_EQ(targets(0), (List{longest.substr(0, UnsentAnswers::kMaxTargetBytes), fits, fits}));
+}
+
+TEST_F(UnsentAnswersTest, AHundredAreKeptHoweverLongTheirTargets) {
+  List all;
+  for (uint64_t i = 1; i <= UnsentAnswers::kAlwaysKept; ++i) {
+    const std::string target = "/" + std::to_string(i) + std::string(2000, 'x');
+    add(target, i, 0);
+    all.push_back(target.substr(0, 512));
+  }
+  EXPECT_EQ(all.size(), 100u);
+  EXPECT_EQ(targets(0), all);
 }
 
 }  // namespace
