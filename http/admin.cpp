@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <lastcall/core/check.hpp>
@@ -29,8 +30,17 @@ Result<ListenerGroup> AdminListener::listen(const std::string& text) {
   return group;
 }
 
+AdminOptions AdminListener::hurried(AdminOptions options) {
+  SessionOptions& session = options.session;
+  for (Duration* timeout :
+       {&session.header_timeout, &session.body_timeout, &session.idle_timeout, &options.write_timeout}) {
+    *timeout = std::min(*timeout, kMaxTimeout);
+  }
+  return options;
+}
+
 AdminListener::AdminListener(ListenerGroup group, AdminOptions options)
-    : options_(std::move(options)),
+    : options_(hurried(std::move(options))),
       group_(std::move(group)),
       setup_{.worker = {.max_connections = kMaxConnections, .write_timeout = options_.write_timeout},
              .thread_name = "admin",

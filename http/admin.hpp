@@ -38,13 +38,19 @@ struct AdminOptions {
 /// connections, and no report counts them.
 class AdminListener {
  public:
-  static constexpr uint32_t kMaxConnections = 64;  ///< beyond it: 503
+  static constexpr uint32_t kMaxConnections = 256;  ///< beyond it: 503
+  static constexpr Duration kMaxTimeout = 5s;       ///< each of its timeouts is at most that
   static constexpr uint64_t kDescriptors = kMaxConnections + 16;
 
   /// Listens; connections wait in the queue until run() of the listener they are for. Errors name --admin and
   /// the address.
   [[nodiscard]] static Result<ListenerGroup> listen(const std::string& address);
 
+  /// With timeouts of at most kMaxTimeout, whatever the server's are: whoever watches and forgets to close
+  /// must not fill the listener up, or the process would look dead.
+  [[nodiscard]] static AdminOptions hurried(AdminOptions options);
+
+  /// Serves with hurried(options).
   AdminListener(ListenerGroup group, AdminOptions options);
   AdminListener(const AdminListener&) = delete;
   AdminListener& operator=(const AdminListener&) = delete;

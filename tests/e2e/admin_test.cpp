@@ -284,7 +284,7 @@ TEST_P(Admin, NobodyOnItDelaysTheExit) {
 TEST_P(Admin, ConnectionBeyondItsLimitGets503) {
   start();
   std::vector<RawClient> inside;
-  for (int i = 0; i < 64; ++i) {
+  for (int i = 0; i < 256; ++i) {
     inside.push_back(watch());
     ASSERT_EQ(inside.back().ask(get_request("/livez")).status, 200) << i;
   }
@@ -303,6 +303,20 @@ TEST_P(Admin, ConnectionBeyondItsLimitGets503) {
   EXPECT_TRUE(served);
   EXPECT_EQ(stop(), 0);
   EXPECT_EQ(total(report(), "accepted"), 1u);
+}
+
+// Or those that are forgotten would fill it up.
+TEST_P(Admin, IdleAndSilentConnectionsEndByThemselves) {
+  start({"--idle-timeout", "200ms", "--header-timeout", "200ms", "--body-timeout", "200ms"});
+  RawClient idle = watch();
+  EXPECT_EQ(idle.ask(get_request("/livez")).status, 200);
+  RawClient mute = watch();
+  RawClient half_body = watch();
+  half_body.send("POST /drain HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
+  EXPECT_EQ(idle.read_all(), std::pair(std::string(), StreamEnd::eof));
+  EXPECT_EQ(mute.read_end(), StreamEnd::eof);
+  EXPECT_EQ(half_body.read_answer().status, 408);
+  EXPECT_EQ(phase(), "running");
 }
 
 TEST_P(Admin, KeepsTheLimitsOfTheServer) {
