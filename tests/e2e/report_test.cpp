@@ -23,7 +23,7 @@ class Reporting : public EndToEnd {
   }
 
   static void expect_fields(const Json& report) {
-    EXPECT_EQ(report.size(), 12u);
+    EXPECT_EQ(report.size(), 13u);
     EXPECT_EQ(report.at("reason"), "SIGTERM");
     EXPECT_EQ(report.at("io"), GetParam());
     EXPECT_EQ(report.at("exit_code"), 0);
@@ -44,6 +44,7 @@ class Reporting : public EndToEnd {
                                  {"completed", 2},
                                  {"aborted", 0}}));
     EXPECT_EQ(report.at("aborted"), Json::array());
+    EXPECT_EQ(report.at("aborted_unlisted"), 0);
     EXPECT_EQ(report.at("late_requests"), 0);
     EXPECT_EQ(report.at("background"), Json({{"completed", 0}, {"failed", 0}, {"abandoned", 0}}));
     EXPECT_EQ(report.at("deadline_ms"), 25'000);
