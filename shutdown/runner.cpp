@@ -38,7 +38,7 @@ uint64_t open_connections(const ReactorCounters& counters) noexcept {
 // kernel to take the process down within the promised 50 ms.
 constexpr Duration kWatchdogDelay = 30ms;
 constexpr const char* kStuckReactor = "stuck reactor";
-constexpr Duration kRollCallPatience = 30ms;  // for a stuck reactor to tell what it holds
+constexpr Duration kRollCallPatience = 30ms;  // for all stuck reactors to tell what they hold
 
 }  // namespace
 
@@ -247,7 +247,8 @@ void Runner::act(const Coordinator::Finish& finish) {
   static_cast<void>(take_aborted());  // what came in while this turn was looking
   report_.timeline = observer_.finish(moment(Phase::stopped));
   fill_report(finish.exit_code);
-  for (uint32_t reactor : stuck_) report_stuck(reactor);
+  const Instant limit = monotonic_now() + kRollCallPatience;
+  for (uint32_t reactor : stuck_) report_stuck(reactor, limit);
   static_cast<void>(take_aborted());
   report_.aborted_unlisted = control_.unlisted();
   log_stopped();
@@ -267,16 +268,16 @@ AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
   return exchange;
 }
 
-/// What a stuck reactor holds ends with the process: all its requests are reported, or, when it does not even
-/// come to tell them, the one whose handler it is in.
-void Runner::report_stuck(uint32_t reactor) {
+/// What a stuck reactor holds ends with the process: all its requests are reported, or, when it does not come
+/// to tell them by the limit, the one whose handler it is in.
+void Runner::report_stuck(uint32_t reactor, Instant limit) {
   AbortedExchange stuck = stuck_exchange(reactor);
   log_event(LogLevel::error, "reactor_stuck", {{"reactor", reactor}, {"route", stuck.route}});
   report_queue(reactor);
   ReactorTotals& totals = report_.reactors[reactor];
   const uint64_t held = unended(control_.counters(reactor));
   RollCall call;
-  if (!control_.call_roll(reactor, call, kRollCallPatience)) {
+  if (!control_.call_roll(reactor, call, std::max<Duration>(limit - monotonic_now(), 1ms))) {
     log_event(LogLevel::warning, "reactor_not_told", {{"reactor", reactor}, {"connections", held}});
     totals.aborted += held;
     control_.report_aborted(std::move(stuck));

@@ -113,7 +113,7 @@ class Runner {
   void act(const Coordinator::Finish& finish);
 
   [[nodiscard]] AbortedExchange stuck_exchange(uint32_t reactor) const;
-  void report_stuck(uint32_t reactor);
+  void report_stuck(uint32_t reactor, Instant limit);
   void report_queue(uint32_t reactor);
   void fill_report(int exit_code);
   void log_stopped() const;
