@@ -128,12 +128,13 @@ void Worker<B, P>::force(Conn& connection) {
   if (connection.state_ != State::open) return;
   bool unsent = connection.sending_ || !connection.prepared_.empty();
   bool idle = !unsent && !connection.protocol_.active();
-  if (idle && io().unread(connection.fd_) == 0) {
+  const bool unread = io().unread(connection.fd_) > 0;
+  if (idle && !unread) {
     io().half_close(connection.fd_);
     end(connection, CloseReason::drained_idle);
     return;
   }
-  if (!report(connection, idle)) {  // answered; only the rest of its body was waited for
+  if (!report(connection, unread)) {  // answered; only the rest of its body was waited for
     linger(connection, CloseReason::finished);
     return;
   }
@@ -142,7 +143,7 @@ void Worker<B, P>::force(Conn& connection) {
   connection.protocol_.on_force(idle);
 }
 
-/// `unread`: the only request is in the socket, and nobody will read it. False: everything is answered.
+/// `unread`: bytes are in the socket that nobody will read. False: everything is answered.
 template <class B, class P>
 bool Worker<B, P>::report(Conn& connection, bool unread) {
   AbortedReport report(control_, peer_address(connection.fd_), connection.bytes_sent_);
@@ -161,11 +162,12 @@ bool Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, Unansw
     UnansweredSink& sink;
     bool any = false;
   } counted(sink);
-  if (!unread) connection.protocol_.describe(now, counted);
+  connection.protocol_.describe(now, counted);
   if (counted.any) return true;
   const bool unsent = connection.sending_ || !connection.prepared_.empty();
   if (!unread && !unsent) return false;
-  sink.add({.method = {}, .target = {}, .state = unread ? "head" : "writing", .age_ms = 0});
+  // Of an unwanted body it may be the rest, or the next request behind it: nobody can know.
+  sink.add({.method = {}, .target = {}, .state = unsent ? "writing" : "head", .age_ms = 0});
   return true;
 }
 
@@ -182,7 +184,7 @@ void Worker<B, P>::tell_held(RollCall& call) noexcept {
     const bool unread = worker->io().unread(connection.fd_) > 0;
     if (connection.state_ == State::open && (!idle || unread)) {
       call.connection(connection.fd_, connection.bytes_sent_);
-      if (!worker->tell(connection, idle, now, call)) call.count_completed();
+      if (!worker->tell(connection, unread, now, call)) call.count_completed();
     } else if (connection.state_ == State::open || classify(connection.reason_) == CloseClass::idle_closed) {
       call.count_idle_closed();
     } else if (classify(connection.reason_) == CloseClass::completed) {
