@@ -11,7 +11,7 @@ constexpr size_t kWarmExchanges = 16;  // that keep their buffers while they wai
 constexpr size_t kFieldsAtFirst = 32;  // room for header fields before the vector grows
 
 void task_finished(TaskContext& context) {
-  Exchange& exchange = Exchange::of(context);
+  Exchange& exchange = static_cast<ExchangeContext&>(context).exchange;
   if (exchange.session != nullptr) {
     exchange.session->task_ended(exchange);
     return;
@@ -49,10 +49,6 @@ void Exchange::reset(bool keep_memory) noexcept {
   chunk.release();
   response.reset(keep_memory);
   context.reset();
-}
-
-Exchange& Exchange::of(TaskContext& context) noexcept {
-  return context.exchange();
 }
 
 SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const Router& r,

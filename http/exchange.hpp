@@ -17,6 +17,14 @@ namespace lastcall {
 
 class Session;
 struct SessionEnvironment;
+struct Exchange;
+
+/// The coroutines of one exchange.
+struct ExchangeContext : TaskContext {
+  ExchangeContext(Exchange& whose, Loop& loop, OffloadPool& pool, void (*finished)(TaskContext&)) noexcept
+      : TaskContext(loop, pool, finished), exchange(whose) {}
+  Exchange& exchange;
+};
 
 /// One request and its answer: all that an idle connection does not need, taken from a pool at the request's
 /// last head byte. Lives until the answer is written and the handler has ended, whichever is later.
@@ -37,7 +45,7 @@ struct Exchange {
   Buffer chunk;  ///< handed out by the last read()
   Request request;
   Response response;
-  TaskContext context;
+  ExchangeContext context;
   Task<> task;
   ReadBody* reader = nullptr;
   WriteBody* writer = nullptr;
@@ -45,7 +53,6 @@ struct Exchange {
 
   /// Ready for the next request; `keep_memory`: small buffers stay, for a pool that is nearly empty.
   void reset(bool keep_memory) noexcept;
-  static Exchange& of(TaskContext& context) noexcept;
 };
 
 /// How long a connection may take for what, and how much.

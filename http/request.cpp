@@ -96,6 +96,14 @@ bool Request::aborted() const noexcept {
   return exchange_.context.cancelled();
 }
 
+std::stop_token Request::drain_token() const {
+  return exchange_.environment.loop.drain.get_token();
+}
+
+std::stop_token Request::stop_token() const {
+  return exchange_.context.stop_token();
+}
+
 const std::string& Request::peer() const {
   if (exchange_.peer.empty()) {
     exchange_.peer = exchange_.session != nullptr ? peer_address(exchange_.session->fd()) : "?";

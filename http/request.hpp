@@ -72,6 +72,13 @@ class Request {
   /// answer.
   [[nodiscard]] bool aborted() const noexcept;
 
+  /// Requested when the stop begins to drain: finish soon. Any thread may hold it, also after the server.
+  [[nodiscard]] std::stop_token drain_token() const;
+  /// Requested when nobody waits for the answer any more: the client is gone, or the stop ran out of time.
+  [[nodiscard]] std::stop_token stop_token() const;
+  /// For coroutine handlers: waits until that is so, aborted(); nothing else ends it.
+  [[nodiscard]] SleepFor disconnected() noexcept { return SleepFor(Duration::max()); }
+
   /// "127.0.0.1:53124", "[::1]:53124", "unix:".
   [[nodiscard]] const std::string& peer() const;
 

@@ -4,6 +4,7 @@
 #include <exception>
 #include <expected>
 #include <optional>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -14,15 +15,13 @@
 
 namespace lastcall {
 
-struct Exchange;
-
-/// What the coroutines of one exchange share: the reactor they run on, what they wait for, whether to give
-/// up. One chain of tasks waits for one thing at a time. Owner thread only.
+/// What a chain of coroutines shares (those of one request, or of one background task): the reactor they run
+/// on, what they wait for, whether to give up. It waits for one thing at a time. Owner thread only.
 class TaskContext {
  public:
   /// `finished(context)` is called when the outermost task has ended and control is back outside of it.
-  TaskContext(Exchange& exchange, Loop& loop, OffloadPool& pool, void (*finished)(TaskContext&)) noexcept
-      : exchange_(exchange), loop_(loop), pool_(pool), finished_(finished) {}
+  TaskContext(Loop& loop, OffloadPool& pool, void (*finished)(TaskContext&)) noexcept
+      : loop_(loop), pool_(pool), finished_(finished) {}
   TaskContext(const TaskContext&) = delete;
   TaskContext& operator=(const TaskContext&) = delete;
 
@@ -31,11 +30,18 @@ class TaskContext {
     void (*cancel)(Waiter&) = nullptr;
   };
 
-  [[nodiscard]] Exchange& exchange() noexcept { return exchange_; }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
   [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
   /// The peer is gone or the stop has run out of time: nobody waits for the answer.
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
+  /// … as a token, for callbacks and other threads. Made when first asked for.
+  [[nodiscard]] std::stop_token stop_token() {
+    if (!stop_.stop_possible()) {
+      stop_ = std::stop_source();
+      if (cancelled_) stop_.request_stop();
+    }
+    return stop_.get_token();
+  }
 
   /// Runs a coroutine of this context until it waits again. Every resumption goes through here.
   void resume(std::coroutine_handle<> coroutine) {
@@ -51,6 +57,7 @@ class TaskContext {
   /// Cuts short what is waited for now (but not work on another thread); later waits are as long as they are.
   void cancel() {
     cancelled_ = true;
+    if (stop_.stop_possible()) stop_.request_stop();
     Waiter* waiter = std::exchange(waiter_, nullptr);
     if (waiter != nullptr) waiter->cancel(*waiter);
   }
@@ -64,14 +71,15 @@ class TaskContext {
   void reset() noexcept {
     waiter_ = nullptr;
     cancelled_ = done_ = false;
+    if (stop_.stop_possible()) stop_ = std::stop_source(std::nostopstate);
   }
 
  private:
-  Exchange& exchange_;
   Loop& loop_;
   OffloadPool& pool_;
   void (*finished_)(TaskContext&);
   Waiter* waiter_ = nullptr;
+  std::stop_source stop_{std::nostopstate};
   RunningHandler handler_;
   bool cancelled_ = false;
   bool done_ = false;
@@ -182,48 +190,77 @@ inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
 }
 
 /// `co_await sleep_for(250ms)`: waits on a timer of the reactor, no thread. True after the whole time, false
-/// when it was cut short because the client is gone or the stop ran out of time.
+/// when it was cut short because the client is gone or the stop ran out of time. With a token, also by a stop
+/// request on that, from whichever thread: `sleep_for(1s, request.drain_token())`. Does not wait at all where
+/// that was requested before.
 class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
  public:
-  explicit SleepFor(Duration duration) noexcept
-      : TaskTimer([](TaskTimer& timer) { static_cast<SleepFor&>(timer).finish(true); }), duration_(duration) {
-    Waiter::cancel = [](Waiter& waiter) {
-      auto& sleep = static_cast<SleepFor&>(waiter);
-      sleep.context_->loop().timers.cancel(sleep);
-      sleep.finish(false);
-    };
+  explicit SleepFor(Duration duration, std::stop_token token = {}) noexcept
+      : TaskTimer([](TaskTimer& timer) { static_cast<SleepFor&>(timer).finish(true); }),
+        duration_(duration),
+        token_(std::move(token)) {
+    Waiter::cancel = [](Waiter& waiter) { static_cast<SleepFor&>(waiter).finish(false); };
   }
 
   SleepFor(const SleepFor&) = delete;
   SleepFor& operator=(const SleepFor&) = delete;
   ~SleepFor() {
+    requested_.reset();
     if (armed()) context_->loop().timers.cancel(*this);
   }
 
-  bool await_ready() noexcept { return false; }
+  bool await_ready() noexcept { return token_.stop_requested(); }
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
     context_ = coroutine.promise().context;
     coroutine_ = coroutine;
     context_->wait_for(*this);
-    context_->loop().timers.arm(*this, after(context_->loop().now, duration_));
+    if (duration_ != Duration::max())
+      context_->loop().timers.arm(*this, after(context_->loop().now, duration_));
+    if (token_.stop_possible()) requested_.emplace(token_, Requested{*this});
   }
   bool await_resume() noexcept { return whole_; }
 
  private:
+  /// Called by whoever requests the stop, inside that call, on any thread: the rest is for the reactor.
+  struct Requested {
+    SleepFor& sleep;
+    void operator()() const {
+      sleep.posted_ = sleep.context_->loop().mailbox.post([&s = sleep] { s.on_mail(); });
+    }
+  };
+
+  void on_mail() {
+    requested_.reset();  // waits until the callback has returned
+    posted_ = false;
+    finish(whole_);
+  }
   void finish(bool whole) {
     whole_ = whole;
+    if (armed()) context_->loop().timers.cancel(*this);
+    requested_.reset();
+    if (posted_) return;  // the mail is on its way, and resumes
     context_->resume(coroutine_);
   }
 
   Duration duration_;
+  std::stop_token token_;
   TaskContext* context_ = nullptr;
   std::coroutine_handle<> coroutine_;
+  std::optional<std::stop_callback<Requested>> requested_;
+  bool posted_ = false;  // written by the callback, read once that cannot run any more
   bool whole_ = false;
 };
 
 inline SleepFor sleep_for(Duration duration) noexcept {
   return SleepFor(duration);
+}
+inline SleepFor sleep_for(Duration duration, std::stop_token token) noexcept {
+  return SleepFor(duration, std::move(token));
+}
+/// `co_await until(token)`: waits for a stop request on the token, or until nobody waits for the answer.
+inline SleepFor until(std::stop_token token) noexcept {
+  return SleepFor(Duration::max(), std::move(token));
 }
 
 /// The worker pool's queue was full, or the server is past its stop: nothing ran. Answer 503 with

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <stop_token>
 
 #include <lastcall/core/buffer.hpp>
 #include <lastcall/core/mailbox.hpp>
@@ -27,6 +27,7 @@ struct Loop {
   bool draining = false;            ///< answers say Connection: close from here on
   Instant announce_began = kNever;  ///< announcing: a share of the answers says it, that rises from none …
   Instant announce_ends = kNever;   ///< … to all
+  std::stop_source drain{};         ///< a stop is requested on it when draining begins
   Link* dirty = nullptr;            ///< connections to look at before the next wait
 };
 

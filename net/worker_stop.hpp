@@ -34,6 +34,7 @@ void Worker<B, P>::on_phase() {
 template <class B, class P>
 void Worker<B, P>::begin_drain() {
   loop_.draining = true;
+  loop_.drain.request_stop();
   connections_.for_each([this](Conn& connection) {
     connection.idle_due_ = grace_end(connection);
     connection.protocol_.on_drain();

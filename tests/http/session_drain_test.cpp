@@ -46,6 +46,53 @@ TEST_F(SessionDrain, PipelineBehindAHandlerIsAnsweredToItsEnd) {
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(got[i].closes(), i == 3) << i;
 }
 
+TEST_F(SessionDrain, AHandlerThatWatchesTheDrainTokenAnswersAtOnce) {
+  host.on(Method::get, "/watch", [](Request& request, Response& response) -> Task<> {
+    bool whole = co_await sleep_for(1h, request.drain_token());
+    response.text(whole || request.aborted() ? "not this" : "bye");
+  });
+  host.receive(get("/watch"));
+  host.drain();
+  host.run_mail();
+  Answer got = parse_answer(host.take());
+  EXPECT_EQ(got.body, "bye");
+  EXPECT_TRUE(got.closes());
+}
+
+TEST_F(SessionDrain, TheStopTokenIsRequestedWhenNobodyWaitsAnyMore) {
+  std::vector<std::stop_token> tokens;
+  int left = 0;
+  host.on(Method::get, "/keep", [&tokens, &left](Request& request, Response&) -> Task<> {
+    tokens.push_back(request.stop_token());
+    co_await request.disconnected();
+    EXPECT_TRUE(request.aborted());
+    ++left;
+  });
+  host.receive(get("/keep"));
+  host.drain();
+  host.run_mail();
+  EXPECT_EQ(left, 0);  // a drain is no reason to give up
+  EXPECT_FALSE(tokens.at(0).stop_requested());
+  host.force();
+  EXPECT_EQ(left, 1);
+  EXPECT_TRUE(tokens.at(0).stop_requested());
+}
+
+TEST_F(SessionDrain, TheStopTokenIsRequestedWhenTheClientIsGone) {
+  std::stop_token token;
+  int left = 0;
+  host.on(Method::get, "/keep", [&token, &left](Request& request, Response&) -> Task<> {
+    token = request.stop_token();
+    co_await request.disconnected();
+    ++left;
+  });
+  host.receive(get("/keep"));
+  EXPECT_FALSE(token.stop_requested());
+  host.vanish();
+  EXPECT_EQ(left, 1);
+  EXPECT_TRUE(token.stop_requested());
+}
+
 TEST_F(SessionDrain, PartOfANextRequestIsARequestToo) {
   host.receive(get("/sleep?ms=1000") + "GET /users/7 HT");
   host.drain();

@@ -6,7 +6,9 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
 
 #include <lastcall/http/task.hpp>
 
@@ -45,10 +47,7 @@ class TaskTest : public ::testing::Test {
   Loop loop{.timers = timers, .mailbox = mailbox, .buffers = buffers, .counters = counters};
   OffloadPool pool{1, 1};
   static inline int finished_;
-  // A context without an exchange: nothing here asks for it.
-  std::unique_ptr<std::byte[]> nobody = std::make_unique<std::byte[]>(1);
-  TaskContext context{reinterpret_cast<Exchange&>(*nobody.get()), loop, pool,
-                      [](TaskContext&) { ++finished_; }};
+  TaskContext context{loop, pool, [](TaskContext&) { ++finished_; }};
   Task<> task_;
 
   void SetUp() override { finished_ = 0; }
@@ -211,6 +210,128 @@ TEST_F(TaskTest, MoveLeavesNothingBehind) {
   EXPECT_FALSE(static_cast<bool>(first));  // NOLINT: looked at on purpose
   EXPECT_TRUE(static_cast<bool>(second));
   EXPECT_FALSE(static_cast<bool>(Task<>()));
+}
+
+Task<> sleep_with(std::stop_token token, Duration duration, std::optional<bool>& whole) {
+  whole = co_await sleep_for(duration, std::move(token));
+}
+
+TEST_F(TaskTest, ATokenCutsASleepShortByMail) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1h, whole));
+  source.request_stop();
+  EXPECT_FALSE(whole);  // not inside the call that requests it
+  mailbox.run_all();
+  EXPECT_EQ(whole, false);
+  EXPECT_EQ(timers.size(), 0u);
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, ATokenRequestedOnAnotherThread) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1h, whole));
+  std::thread([&source] { source.request_stop(); }).join();
+  mailbox.run_all();
+  EXPECT_EQ(whole, false);
+}
+
+TEST_F(TaskTest, ATokenThatIsNotRequestedChangesNothing) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1s, whole));
+  advance(1s);
+  EXPECT_EQ(whole, true);
+  source.request_stop();  // nobody listens any more
+  mailbox.run_all();
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, ATokenRequestedBeforeDoesNotWait) {
+  std::stop_source source;
+  source.request_stop();
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1h, whole));
+  EXPECT_EQ(whole, false);
+  EXPECT_EQ(timers.size(), 0u);
+}
+
+TEST_F(TaskTest, TheTimerAndATokenInTheSameTurnResumeOnce) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1s, whole));
+  source.request_stop();
+  advance(1s);
+  EXPECT_FALSE(whole);  // the mail is on its way, and refers to the sleep
+  mailbox.run_all();
+  EXPECT_EQ(whole, true);
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(TaskTest, CancelAndATokenInTheSameTurnResumeOnce) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1s, whole));
+  source.request_stop();
+  context.cancel();
+  EXPECT_FALSE(whole);
+  mailbox.run_all();
+  EXPECT_EQ(whole, false);
+  EXPECT_EQ(finished(), 1);
+  EXPECT_EQ(timers.size(), 0u);
+}
+
+TEST_F(TaskTest, DestroyingASleepingTaskLetsGoOfItsToken) {
+  std::stop_source source;
+  std::optional<bool> whole;
+  start(sleep_with(source.get_token(), 1s, whole));
+  task_ = {};
+  source.request_stop();
+  mailbox.run_all();
+  EXPECT_FALSE(whole);
+}
+
+TEST_F(TaskTest, UntilWaitsForTheTokenOrTheCancellation) {
+  std::stop_source source;
+  int after = 0;
+  start([](std::stop_token token, int& a) -> Task<> {
+    co_await until(token);
+    ++a;
+    co_await until(std::stop_token());
+    ++a;
+  }(source.get_token(), after));
+  advance(24h * 365);
+  EXPECT_EQ(after, 0);
+  source.request_stop();
+  mailbox.run_all();
+  EXPECT_EQ(after, 1);
+  context.cancel();
+  EXPECT_EQ(after, 2);
+}
+
+TEST_F(TaskTest, TheStopTokenFollowsTheCancellation) {
+  std::stop_token before = context.stop_token();
+  EXPECT_TRUE(before.stop_possible());
+  EXPECT_FALSE(before.stop_requested());
+  context.cancel();
+  EXPECT_TRUE(before.stop_requested());
+  context.reset();
+  EXPECT_FALSE(context.stop_token().stop_requested());  // of the next request
+  EXPECT_TRUE(before.stop_requested());
+  context.reset();
+  context.cancel();
+  EXPECT_TRUE(context.stop_token().stop_requested());  // asked for afterwards
+}
+
+// A sleep that is cut short by its own context's token: two ways of one cancellation.
+TEST_F(TaskTest, CancelOfASleepOnItsOwnStopTokenResumesOnce) {
+  std::optional<bool> whole;
+  start(sleep_with(context.stop_token(), 1h, whole));
+  context.cancel();
+  mailbox.run_all();
+  EXPECT_EQ(whole, false);
+  EXPECT_EQ(finished(), 1);
 }
 
 TEST_F(TaskTest, OffloadRunsOnAThreadAndComesBackByMail) {

@@ -172,6 +172,7 @@ void SessionHost::run_mail() {
 
 void SessionHost::drain() {
   loop_.draining = true;
+  loop_.drain.request_stop();
   if (!session_) return;
   session_->on_drain();
   settle();
