@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +15,22 @@ namespace lastcall {
 /// CPUs that this process can keep busy: its affinity mask, cut to the CPU quota of its cgroup (v1 or v2, the
 /// tightest of the whole branch, rounded up). At least 1.
 [[nodiscard]] uint32_t usable_cpus();
+
+/// Blocks every signal of this thread for a while; a thread made meanwhile starts that way.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
 
 /// Names the calling thread for top(1) and gdb; the kernel keeps the first 15 bytes.
 void set_thread_name(std::string_view name) noexcept;

@@ -9,6 +9,7 @@
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/fd.hpp>
 #include <lastcall/http/exchange.hpp>
+#include <lastcall/http/reactor_tasks.hpp>
 #include <lastcall/net/worker.hpp>
 
 namespace lastcall {
@@ -23,10 +24,12 @@ struct ReactorSetup {
   const std::vector<Route>& routes;
   OffloadPool& pool;
   const std::string& server_name;
+  std::stop_token cancel{};  ///< of background tasks
   bool pin = false;
   std::vector<Fd> sockets;
   std::vector<int> listening{};        ///< what `sockets` holds until the thread takes them
   std::vector<Fd> strays;              ///< connections that were accepted already
+  ReactorTasks* tasks = nullptr;       ///< set by the thread before `started`
   std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
   std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed
 };

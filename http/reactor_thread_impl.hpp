@@ -15,6 +15,7 @@ void run_reactor(ReactorSetup& setup) {
   set_thread_name(setup.thread_name);
   std::optional<Worker<B, Session>> worker;
   std::optional<SessionEnvironment> environment;
+  std::optional<ReactorTasks> tasks;
   try {
     if (setup.pin) {
       if (Result<void> pinned = pin_thread(setup.worker.id); !pinned) {
@@ -26,6 +27,8 @@ void run_reactor(ReactorSetup& setup) {
     environment.emplace(worker->loop(), setup.session, setup.router, setup.routes, setup.pool,
                         setup.server_name);
     worker->serve(*environment);
+    tasks.emplace(worker->loop(), setup.pool, setup.cancel, setup.control);
+    setup.tasks = &*tasks;
     for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
     for (Fd& stray : setup.strays) worker->adopt(std::move(stray));
   } catch (const std::system_error& error) {
@@ -35,9 +38,11 @@ void run_reactor(ReactorSetup& setup) {
   }
   setup.started.set_value({});
   worker->run();
+  tasks->close();
   setup.teardown.wait();
   worker->loop().mailbox.run_all();  // what the worker pool finished last
-  environment.reset();               // handlers before the timers and buffers they use
+  tasks.reset();                     // coroutines before the timers and buffers they use
+  environment.reset();
 }
 
 }  // namespace lastcall

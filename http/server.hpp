@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cerrno>
 #include <concepts>
+#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +14,7 @@
 
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/time.hpp>
+#include <lastcall/http/background.hpp>
 #include <lastcall/http/handler.hpp>
 #include <lastcall/http/limits.hpp>
 #include <lastcall/net/gate_tier.hpp>
@@ -29,34 +33,45 @@ struct ServerOptions {
   bool pin = false;  ///< reactor i to the i-th usable CPU, connections to the reactor of their CPU
   std::optional<GateTier>
       gate{};        ///< how TCP listeners keep newcomers away at the stop; none: the best that works
-  StopOptions stop;  ///< of a stop by signal
-  Limits limits;
-  Duration header_timeout = 10s;  ///< absolute, for a request head
-  Duration body_timeout = 30s;    ///< without a byte of a body
-  Duration write_timeout = 30s;   ///< without the client taking a byte
-  Duration idle_timeout = 75s;    ///< between two requests
-  uint32_t max_connections = 0;   ///< of all reactors; 0: from RLIMIT_NOFILE
-  int backlog = 4096;             ///< of each listening socket; the kernel caps it at net.core.somaxconn
-  uint32_t offload_threads = 8;   ///< of the worker pool for offload()
-  uint32_t offload_queue = 64;    ///< what may wait for one of them
+  StopOptions stop;  ///< of a stop by signal, or where no others are given
+  Limits limits{};
+  Duration header_timeout = 10s;     ///< absolute, for a request head
+  Duration body_timeout = 30s;       ///< without a byte of a body
+  Duration write_timeout = 30s;      ///< without the client taking a byte
+  Duration idle_timeout = 75s;       ///< between two requests
+  uint32_t max_connections = 0;      ///< of all reactors; 0: from RLIMIT_NOFILE
+  int backlog = 4096;                ///< of each listening socket; the kernel caps it at net.core.somaxconn
+  uint32_t offload_threads = 8;      ///< of the worker pool for offload()
+  uint32_t offload_queue = 64;       ///< what may wait for one of them
+  uint32_t background_threads = 8;   ///< for background tasks that block
+  uint32_t background_queue = 1024;  ///< what may wait for one of them
+  uint32_t max_background_tasks = 10'000;  ///< of both kinds, that have not ended
+  std::vector<int> signals = {SIGTERM,
+                              SIGINT};   ///< that run() takes: TERM, INT, QUIT stop; HUP, USR1 and USR2 are
+                                         ///< logged. Others of the program keep their handlers
   std::string server_name = "lastcall";  ///< of the Server field
-  std::string admin;                     ///< where the admin listener listens, as `listen`; empty: nowhere
-  std::string report;  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
+  std::string admin{};                   ///< where the admin listener listens, as `listen`; empty: nowhere
+  std::string report{};  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
 };
 
-/// An HTTP/1.1 server: routes, then run(). Handlers are called by all reactors at once.
+/// The code of the error of a server that has been stopped, or is being used a second time.
+inline constexpr int kServerClosed = ESHUTDOWN;
+
+/// An HTTP/1.1 server: routes, then run(), or start() and shutdown(). Handlers are called by all reactors at
+/// once.
 ///
 ///   Server server({.listen = {":8080"}});
 ///   server.get("/users/{id}", [](const Request& request, Response& response) { … });
 ///   return server.run();
 ///
-/// Patterns are the Router's. A mistake in a pattern is reported by run(). Several servers may live in one
-/// process, one of them at a time by run() with signals.
+/// Patterns are the Router's. A mistake in a pattern is reported by run() and start(). A server is used once.
+/// Several may live in one process, one of them at a time by run() with signals.
 class Server {
  public:
   explicit Server(ServerOptions options = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+  /// close(), where start() was called. Not while another thread is in run() or another member.
   ~Server();
 
   /// Registers a handler: `void(const Request&, Response&)`, or a coroutine `Task<>(Request&, Response&)`.
@@ -79,23 +94,55 @@ class Server {
     return route(Method::patch, pattern, std::move(handler), options);
   }
 
+  /// Called when a stop begins, by threads of their own, all at once; the stop waits for them until its
+  /// deadline. What one throws is logged and makes the exit code 3. Before run() or start().
+  Server& on_shutdown(StopHook hook);
+  /// Called when everything else has ended, one after the other, the last one registered first, inside the
+  /// deadline; failures as above. Skipped when a handler could not be ended: it may use what they clean up.
+  Server& on_stopped(StopHook hook);
+
+  /// Runs work that answers nobody: a function that may block, `void()` or `void(std::stop_token)`, on a
+  /// thread of a pool of its own, or a coroutine, `Task<>()` or `Task<>(std::stop_token)`, on a reactor (of a
+  /// handler that calls this: on its own). A stop waits for it; forcing requests a stop on the token, and
+  /// what is then still running counts as abandoned. What it throws is logged by `name`, counted as failed,
+  /// and makes the exit code 3. From any thread; before run() or start() it begins with them. False when
+  /// there are too many or the stop is over: nothing ran.
+  [[nodiscard]] bool background(std::string name, BackgroundTask task);
+
   /// Serves until a signal or stop() ends it, gracefully; writes the report; returns the exit code: 0 stopped
-  /// with nothing aborted, 1 could not start (or is stopped already), 2 something was cut off. SIGTERM and
-  /// SIGINT stop, a second one forces. Once. Where a handler still blocks a thread at the deadline, the
-  /// process ends here, by _exit(2).
+  /// with nothing aborted, 1 could not start (or is stopped already), 2 something was cut off, 3 a hook or
+  /// background task failed. The first of the signals in the options stops, a second one forces. Where a
+  /// handler still blocks a thread at the deadline, the process ends here, by _exit(2).
   int run();
+
+  /// Serves from here on, on threads of its own, and returns the addresses, with the ports in use, in the
+  /// order of the options; for programs that own their main loop. Takes no signals. The error says what could
+  /// not be had; its code is kServerClosed when this server is in use or has been stopped.
+  [[nodiscard]] Result<std::vector<std::string>> start();
+  /// Waits until the server has stopped, however that came; returns how it went. An error before run() and
+  /// start(), and where shutdown() gives one.
+  [[nodiscard]] Result<DrainReport> wait();
 
   /// Begins the stop, from any thread, before or during run(). A second call may only shorten it.
   void stop(const StopOptions& options, std::string reason = "stop");
-  void stop();
+  void stop(std::string reason = "stop");
 
-  /// Stops gracefully and waits until run() has ended; returns how the stop went. From any threads, any
-  /// number of times: it is one stop with one report, and a later call may only shorten it. Before run() it
-  /// ends the server at once: run() is an error from then on. An error when the server could not start, and
-  /// on this server's own threads (in its handlers, also in offload()), which would wait for themselves:
-  /// stop() is for those. Does not return where run() has to leave threads behind.
+  /// Stops gracefully and waits until that is done; returns how the stop went. From any threads, any number
+  /// of times: it is one stop with one report, and a later call may only shorten it. Before run() and start()
+  /// it ends the server at once: they are an error from then on. An error when the server could not start,
+  /// and on this server's own threads (in its handlers, tasks and hooks, also in offload()), which would wait
+  /// for themselves: stop() is for those. Does not return where run() has to leave threads behind; after
+  /// start() it does, with exit_code 2, and what they use is never freed.
   [[nodiscard]] Result<DrainReport> shutdown(const StopOptions& options);
   [[nodiscard]] Result<DrainReport> shutdown();
+  /// Stops at once: idle connections are closed, whoever waits for an answer gets 503, or a part of it. Else
+  /// as shutdown(); takes up to half a second, for clients that are slow to take that.
+  Result<DrainReport> close();
+
+  /// A stop has begun, or the server has stopped. From any thread.
+  [[nodiscard]] bool stopping() const noexcept;
+  /// Requested when draining begins: work that goes on and on should end. From any thread, good for ever.
+  [[nodiscard]] std::stop_token drain_token() const noexcept;
 
  private:
   struct State;

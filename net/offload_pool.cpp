@@ -26,22 +26,6 @@ void run_and_destroy(OffloadPool::Task task) noexcept {
   }
 }
 
-/// Blocks every signal of this thread for a while; a thread made meanwhile starts that way.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 /// CLOCK_MONOTONIC is libstdc++'s steady_clock.
 std::chrono::steady_clock::time_point to_steady(Instant instant) {
   return std::chrono::steady_clock::time_point(instant.time_since_epoch());

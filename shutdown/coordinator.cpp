@@ -76,9 +76,9 @@ void Coordinator::take(const StopRequested& request) {
   give_up_at_ = std::min(give_up_at_, plan.give_up_at);
 }
 
-void Coordinator::take(const ForceRequested&) {
+void Coordinator::take(const ForceRequested& force) {
   if (requested_at_ == kNever || !forced_why_.empty()) return;
-  forced_why_ = "second signal";
+  forced_why_ = force.why;
   Duration margin = std::max(deadline_ - force_at_, kLeaveTime);
   Instant sooner = after(now_, margin);
   if (sooner >= deadline_) return;

@@ -40,7 +40,9 @@ class Coordinator {
     std::string reason;  ///< "SIGTERM"; the first one names the stop
     bool skip_announce = false;
   };
-  struct ForceRequested {};  ///< ignored unless a stop is under way
+  struct ForceRequested {  ///< ignored unless a stop is under way
+    std::string why = "second signal";
+  };
   struct Acknowledged {
     uint32_t reactor = 0;
     Phase phase = Phase::running;
@@ -55,8 +57,8 @@ class Coordinator {
   struct Tick {};        ///< only time has passed
   using Input = std::variant<StopRequested, ForceRequested, Acknowledged, Counts, Aborted, TaskFailed, Tick>;
 
-  /// Publish the phase and log it. why: the reason of the stop; of forcing "deadline" or "second signal"; of
-  /// stopped "drained", or the why of forcing.
+  /// Publish the phase and log it. why: the reason of the stop; of forcing "deadline" or that of the force;
+  /// of stopped "drained", or the why of forcing.
   struct Enter {
     Phase phase = Phase::running;
     std::string why;
@@ -101,7 +103,7 @@ class Coordinator {
 
  private:
   void take(const StopRequested& request);
-  void take(const ForceRequested&);
+  void take(const ForceRequested& force);
   void take(const Acknowledged& ack);
   void take(const Counts& counts);
   void take(const Aborted&) { aborted_ = true; }

@@ -27,7 +27,8 @@ struct ReactorTotals {
   uint64_t aborted = 0;
 };
 
-/// Background tasks and shutdown hooks; abandoned: still running when the process left.
+/// Background tasks and shutdown hooks; abandoned: cut short by the deadline, or still running when the stop
+/// was over.
 struct BackgroundTotals {
   uint64_t completed = 0;
   uint64_t failed = 0;

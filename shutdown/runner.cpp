@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <numeric>
 #include <system_error>
 #include <utility>
 
@@ -59,9 +60,17 @@ Runner::~Runner() {
 
 void Runner::request_stop(const StopOptions& options, std::string reason) {
   control_.note_request();
+  queue({options, std::move(reason)});
+}
+
+void Runner::request_force(std::string why) {
+  queue({.options = {}, .reason = std::move(why), .force = true});
+}
+
+void Runner::queue(Request request) {
   {
     std::lock_guard lock(mutex_);
-    requests_.push_back({options, std::move(reason)});
+    requests_.push_back(std::move(request));
   }
   uint64_t one = 1;
   [[maybe_unused]] ssize_t written = ::write(request_fd_.get(), &one, sizeof one);
@@ -143,7 +152,12 @@ void Runner::take_requests() {
     requests.swap(requests_);
   }
   for (Request& request : requests) {
-    ask({request.options, std::move(request.reason)});
+    if (!request.force) {
+      ask({request.options, std::move(request.reason)});
+      continue;
+    }
+    const Coordinator::Input force = Coordinator::ForceRequested{std::move(request.reason)};
+    feed({&force, 1});
   }
 }
 
@@ -159,9 +173,17 @@ void Runner::look_at_reactors() {
   }
   counts.tasks = tasks_.running.load(std::memory_order_acquire);
   if (load(tasks_.failed) > 0) seen.emplace_back(Coordinator::TaskFailed{});
-  if (take_aborted()) seen.emplace_back(Coordinator::Aborted{});
+  if (take_aborted() || load(tasks_.abandoned) > 0) seen.emplace_back(Coordinator::Aborted{});
+  tell_of_tasks(std::accumulate(counts.open.begin(), counts.open.end(), uint64_t{0}), counts.tasks);
   seen.emplace_back(std::move(counts));
   feed(seen);
+}
+
+/// For people: nobody is connected any more, and still the stop goes on.
+void Runner::tell_of_tasks(uint64_t open, uint64_t tasks) {
+  if (told_of_tasks_ || coordinator_.phase() < Phase::draining || open != 0 || tasks == 0) return;
+  told_of_tasks_ = true;
+  log_event(LogLevel::info, "completing_background_tasks", {{"tasks", tasks}});
 }
 
 bool Runner::take_aborted() {
@@ -231,6 +253,12 @@ void Runner::act(const Coordinator::Enter& entered) {
     case Phase::running:
     case Phase::stopped: break;  // logged at the end, with how it went
   }
+  call_hooks(entered.phase);
+}
+
+void Runner::call_hooks(Phase entered) {
+  if (options_.on_begin) std::exchange(options_.on_begin, {})();
+  if (entered == Phase::forcing && options_.on_force) std::exchange(options_.on_force, {})();
 }
 
 void Runner::act(const Coordinator::Progress&) {
@@ -264,7 +292,7 @@ AbortedExchange Runner::stuck_exchange(uint32_t reactor) const {
   exchange.target = handler->route;
   exchange.route = handler->route;
   exchange.age_ms = to_ms(monotonic_now() - handler->began);
-  if (options_.name_peer) exchange.peer = options_.name_peer(handler->fd);
+  if (options_.name_peer && handler->fd >= 0) exchange.peer = options_.name_peer(handler->fd);
   return exchange;
 }
 
@@ -330,8 +358,9 @@ void Runner::fill_report(int exit_code) {
                                 .aborted = load(counters.aborted)});
     report_.late_requests += load(counters.late_requests);
   }
-  report_.background = {
-      .completed = load(tasks_.completed), .failed = load(tasks_.failed), .abandoned = load(tasks_.running)};
+  report_.background = {.completed = load(tasks_.completed),
+                        .failed = load(tasks_.failed),
+                        .abandoned = load(tasks_.abandoned) + load(tasks_.running)};
 }
 
 void Runner::log_stopped() const {

@@ -14,18 +14,10 @@
 #include <lastcall/shutdown/progress_observer.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/signals.hpp>
+#include <lastcall/shutdown/task_counters.hpp>
 #include <lastcall/shutdown/watchdog.hpp>
 
 namespace lastcall {
-
-/// Background tasks and shutdown hooks, counted by whoever runs them, from any thread. Raise `running` before
-/// a task starts; when it has ended, first raise completed or failed, then lower `running`, and at zero call
-/// StopControl::wake_runner().
-struct TaskCounters {
-  std::atomic<uint64_t> running{0};
-  std::atomic<uint64_t> completed{0};
-  std::atomic<uint64_t> failed{0};
-};
 
 /// A connection that waited in the queue of a listener whose reactor is stuck.
 struct QueuedConnection {
@@ -37,6 +29,10 @@ struct RunnerOptions {
   StopOptions stop{};          ///< of a stop by signal
   Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
   std::string io{};            ///< name of the I/O backend, for the report
+  /// Called once each, on the runner's thread, when the first phase of the stop and when forcing has begun.
+  /// Must return at once.
+  std::move_only_function<void()> on_begin{};
+  std::move_only_function<void()> on_force{};
   /// Called once, on the runner's thread, just before the reactors are told to drain, or to force where
   /// draining is skipped. Must return at once.
   std::move_only_function<void()> on_drain{};
@@ -74,6 +70,9 @@ class Runner {
   /// it.
   void request_stop(const StopOptions& options, std::string reason);
 
+  /// As a second signal: what is under way is cut off now. It does nothing before a request to stop.
+  void request_force(std::string why);
+
   /// Returns when every reactor has acknowledged `stopped`, or at the deadline. Once only. Where stuck() is
   /// not empty, threads still run: write the report, flush, and leave by _exit(report.exit_code) without
   /// destroying anything they may use.
@@ -91,7 +90,9 @@ class Runner {
   struct Request {
     StopOptions options;
     std::string reason;
+    bool force = false;
   };
+  void queue(Request request);
   void wait();
   void wake_at(Instant instant);
   void take_signals();
@@ -105,6 +106,8 @@ class Runner {
   [[nodiscard]] std::vector<Coordinator::Action> decide(std::span<const Coordinator::Input> inputs);
   void guard_deadline();
   void act_on(const std::vector<Coordinator::Action>& actions);
+  void call_hooks(Phase entered);
+  void tell_of_tasks(uint64_t open, uint64_t tasks);
   [[nodiscard]] ProgressObserver::Moment moment(Phase phase) const noexcept;
 
   void act(const Coordinator::Enter& entered);
@@ -125,6 +128,7 @@ class Runner {
   TaskCounters tasks_;
   int stop_signals_ = 0;
   bool started_ = false;
+  bool told_of_tasks_ = false;
   DrainReport report_;
   std::vector<uint32_t> stuck_;
   Instant guarded_ = kNever;  // the deadline that the watchdog knows

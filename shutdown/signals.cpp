@@ -27,27 +27,28 @@ void pass_on(int number) {
 
 }  // namespace
 
-Signals::Signals() {
-  sigset_t handled;
-  ::sigemptyset(&handled);
-  for (int number : kHandled) ::sigaddset(&handled, number);
-  fd_.reset(::signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC));
+Signals::Signals(std::span<const int> handled)
+    : handled_(handled.begin(), handled.end()), former_actions_(handled_.size()) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (int number : handled_) ::sigaddset(&set, number);
+  fd_.reset(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!fd_) throw std::system_error(errno, std::generic_category(), "signalfd");
-  ::pthread_sigmask(SIG_BLOCK, &handled, &former_);
+  ::pthread_sigmask(SIG_BLOCK, &set, &former_);
   receiver.store(::pthread_self(), std::memory_order_relaxed);
   struct sigaction passing {};
   passing.sa_handler = pass_on;
   passing.sa_flags = SA_RESTART;
-  passing.sa_mask = handled;
-  for (size_t i = 0; i < kHandled.size(); ++i) {
-    ::sigaction(kHandled[i], nullptr, &former_actions_[i]);
-    if (former_actions_[i].sa_handler != SIG_IGN) ::sigaction(kHandled[i], &passing, nullptr);
+  passing.sa_mask = set;
+  for (size_t i = 0; i < handled_.size(); ++i) {
+    ::sigaction(handled_[i], nullptr, &former_actions_[i]);
+    if (former_actions_[i].sa_handler != SIG_IGN) ::sigaction(handled_[i], &passing, nullptr);
   }
   ::signal(SIGPIPE, SIG_IGN);
 }
 
 Signals::~Signals() {
-  for (size_t i = 0; i < kHandled.size(); ++i) ::sigaction(kHandled[i], &former_actions_[i], nullptr);
+  for (size_t i = 0; i < handled_.size(); ++i) ::sigaction(handled_[i], &former_actions_[i], nullptr);
   ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
 }
 
@@ -59,7 +60,8 @@ void Signals::leave_on_next(int exit_code) noexcept {
   leaving.sa_handler = leave;
   sigset_t stopping;
   ::sigemptyset(&stopping);
-  for (int number : {SIGTERM, SIGINT, SIGQUIT}) {
+  for (int number : handled_) {
+    if (number != SIGTERM && number != SIGINT && number != SIGQUIT) continue;
     struct sigaction now {};
     ::sigaction(number, nullptr, &now);
     if (now.sa_handler != SIG_IGN) ::sigaction(number, &leaving, nullptr);

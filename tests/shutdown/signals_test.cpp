@@ -51,6 +51,28 @@ TEST(Signals, BlocksAndGivesTheFormerMaskBack) {
   ::pthread_sigmask(SIG_UNBLOCK, &hup, nullptr);
 }
 
+volatile sig_atomic_t hangups = 0;
+
+TEST(Signals, LeavesAloneWhatItIsNotToHandle) {
+  struct sigaction counting {};
+  counting.sa_handler = [](int) { hangups = hangups + 1; };
+  struct sigaction former {};
+  ::sigaction(SIGHUP, &counting, &former);
+  constexpr int kTwo[] = {SIGTERM, SIGINT};
+  {
+    Signals signals(kTwo);
+    for (int number : kHandled) EXPECT_EQ(blocked(number), number == SIGTERM || number == SIGINT) << number;
+    ::raise(SIGHUP);
+    EXPECT_EQ(hangups, 1);
+    ::raise(SIGTERM);
+    EXPECT_EQ(signals.next(), SIGTERM);
+    EXPECT_EQ(signals.next(), std::nullopt);
+  }
+  ::raise(SIGHUP);
+  EXPECT_EQ(hangups, 2);
+  ::sigaction(SIGHUP, &former, nullptr);
+}
+
 TEST(Signals, ThreadsStartedLaterAreBlockedToo) {
   Signals signals;
   bool inherited = false;

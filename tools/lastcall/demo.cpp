@@ -43,6 +43,8 @@ code{font:14px ui-monospace,monospace;white-space:nowrap}a{color:#0b5}
 <tr><td><code>GET <a href="/stream?n=5&amp;ms=300">/stream?n=N&amp;ms=M</a></code></td><td>N chunks, M ms apart</td></tr>
 <tr><td><code>POST /echo</code></td><td>the body, streamed back</td></tr>
 <tr><td><code>POST /upload</code></td><td>counts the bytes of a body of up to 10 GiB</td></tr>
+<tr><td><code>POST /background?ms=N</code></td><td>202 at once, and N ms of work in the background that the stop waits for</td></tr>
+<tr><td><code>POST /shutdown</code></td><td>with <code>--allow-remote-shutdown</code>: answers, then the graceful stop begins</td></tr>
 <tr><td><code>GET <a href="/throw">/throw</a></code></td><td>a handler that throws: 500, and the server lives on</td></tr>
 </table>
 </body></html>
@@ -184,9 +186,33 @@ Task<> stream(Request& request, Response& response) {
   }
 }
 
+/// 202 at once, and work that the stop waits for.
+void add_background(Server& server) {
+  server.post("/background", [&server](const Request& request, Response& response) {
+    auto ms = query_number(request, "ms", kMaxMs, 0);
+    if (!ms) return bad_number(response, "ms", kMaxMs);
+    const bool taken = server.background("demo", [ms = *ms](std::stop_token stop) -> Task<> {
+      co_await sleep_for(std::chrono::milliseconds(ms), stop);
+    });
+    if (taken) {
+      response.status(202).text("working for " + std::to_string(*ms) + " ms\n");
+    } else {
+      response.status(503).header("Retry-After", "1").text("503 Service Unavailable: too many tasks\n");
+    }
+  });
+}
+
+/// Whoever asks is answered in full: the stop waits for requests that have come.
+void add_shutdown(Server& server) {
+  server.post("/shutdown", [&server](const Request&, Response& response) {
+    server.stop("POST /shutdown");
+    response.text("stopping\n");
+  });
+}
+
 }  // namespace
 
-void add_demo_routes(Server& server) {
+void add_demo_routes(Server& server, bool remote_shutdown) {
   server.get("/", [](const Request&, Response& response) { response.html(kPage); });
   server.get("/plaintext", [](const Request&, Response& response) { response.text("Hello, World!"); });
   server.get("/json", [](const Request&, Response& response) {
@@ -200,6 +226,8 @@ void add_demo_routes(Server& server) {
   server.get("/bytes", bytes).get("/stream", stream);
   server.post("/echo", echo, {.max_body_bytes = kMaxUploadBytes});
   server.post("/upload", upload, {.max_body_bytes = kMaxUploadBytes});
+  add_background(server);
+  if (remote_shutdown) add_shutdown(server);
   server.get("/throw", [](const Request&, Response&) { throw std::runtime_error("thrown on purpose"); });
 }
 

@@ -31,6 +31,6 @@ int main(int argc, char** argv) {
   }
   log_configure(options.log_format, options.log_level);
   Server server(std::move(options.server));
-  tool::add_demo_routes(server);
+  tool::add_demo_routes(server, options.allow_remote_shutdown);
   return server.run();
 }

@@ -8,6 +8,8 @@
 #include <map>
 #include <stdexcept>
 
+#include <lastcall/shutdown/signals.hpp>
+
 #include "config.hpp"
 
 namespace lastcall::tool {
@@ -142,6 +144,8 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--admin", server.admin, parse_admin,
              "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
              "as of --listen, or off [off]");
+  app.add_flag("--allow-remote-shutdown", options.allow_remote_shutdown,
+               "POST /shutdown starts the stop; else it is 404");
   app.add_option("--report", server.report,
                  "write the drain report there as JSON: a file, or - for standard output");
   add_parsed(
@@ -199,6 +203,7 @@ uint64_t parse_size(const std::string& text) {
 
 std::variant<Options, int> parse_options(int argc, char** argv) {
   Options options;
+  options.server.signals.assign(Signals::kAll.begin(), Signals::kAll.end());
   CLI::App app{"lastcall: an HTTP server that stops without losing a request"};
   std::string config;
   app.add_option("--config", config, "read options from a TOML file with lines such as idle-grace = \"2s\"");

@@ -13,6 +13,7 @@ struct Options {
   ServerOptions server;
   LogFormat log_format = LogFormat::text;
   LogLevel log_level = LogLevel::info;
+  bool allow_remote_shutdown = false;
   bool version = false;
   bool json = false;
 };

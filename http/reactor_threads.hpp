@@ -1,0 +1,63 @@
+#pragma once
+
+#include <deque>
+#include <latch>
+#include <thread>
+#include <vector>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/http/background.hpp>
+#include <lastcall/http/reactor_thread.hpp>
+#include <lastcall/net/listener.hpp>
+#include <lastcall/shutdown/runner.hpp>
+
+namespace lastcall {
+
+struct ServerOptions;
+
+/// Whether the calling thread is one of that server's own, and which reactor's (-1: another one's).
+[[nodiscard]] bool is_thread_of(const void* server) noexcept;
+[[nodiscard]] int reactor_here(const void* server) noexcept;
+/// The calling thread works for that server from here on.
+void work_for(const void* server) noexcept;
+
+/// The reactors' threads of one run, with all they refer to.
+class ReactorThreads {
+ public:
+  ReactorThreads(const void* server, const ServerOptions& options, uint32_t count, uint32_t max_connections);
+  ReactorThreads(const ReactorThreads&) = delete;
+  ReactorThreads& operator=(const ReactorThreads&) = delete;
+  ~ReactorThreads();
+
+  /// Serves from the groups' sockets; on an error nothing is left running.
+  [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
+                                   std::vector<ListenerGroup>& groups, BackgroundTasks& background,
+                                   bool uring);
+  /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of
+  /// the pool at the deadline: then this object must live for ever.
+  [[nodiscard]] bool release(Instant deadline);
+  /// Of a reactor that is stuck, so that its listeners are still open: who waits there is told to go
+  /// elsewhere. `for_good`: the process lives on, and nobody is to wait there again.
+  [[nodiscard]] std::vector<QueuedConnection> end_queue(uint32_t reactor, bool for_good);
+
+  [[nodiscard]] StopControl& control() noexcept { return control_; }
+  [[nodiscard]] const OffloadPool& pool() const noexcept { return pool_; }
+
+ private:
+  void prepare(const Router& router, const std::vector<Route>& routes, std::vector<ListenerGroup>& groups,
+               BackgroundTasks& background);
+  void join();
+
+  const void* server_;
+  const ServerOptions& options_;
+  StopControl control_;
+  SessionOptions session_;
+  OffloadPool pool_;
+  std::latch teardown_;
+  std::deque<ReactorSetup> setups_;
+  std::vector<std::thread> threads_;
+  uint32_t max_connections_;
+  bool teardown_open_ = true;
+};
+
+}  // namespace lastcall

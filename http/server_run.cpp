@@ -1,0 +1,248 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include <lastcall/core/clock.hpp>
+#include <lastcall/core/log.hpp>
+#include <lastcall/core/probe.hpp>
+#include <lastcall/core/rlimit.hpp>
+#include <lastcall/core/thread.hpp>
+#include <lastcall/http/server_run.hpp>
+
+namespace lastcall {
+namespace {
+
+constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
+constexpr uint32_t kMostConnections = 1u << 24;
+
+uint32_t connection_limit(const ServerOptions& options, uint32_t reactors) {
+  if (options.max_connections != 0) return std::min(options.max_connections, kMostConnections);
+  uint64_t reserved = kReservedDescriptors + reactors * (8 + options.listen.size());
+  if (!options.admin.empty()) reserved += AdminListener::kDescriptors;
+  uint64_t limit = descriptor_limit();
+  uint64_t usable = limit > 2 * reserved ? limit - reserved : limit / 2;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(usable, 1, kMostConnections));
+}
+
+/// Whether the report can be written at the end, as far as can be seen at the start.
+Result<void> check_report(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  bool is_folder = std::filesystem::is_directory(path);
+  if (is_folder || ::access(folder.c_str(), W_OK | X_OK) != 0) {
+    return system_error("report " + path, is_folder ? EISDIR : errno);
+  }
+  return {};
+}
+
+Result<void> check_signals(const std::vector<int>& signals) {
+  for (int number : signals) {
+    if (std::ranges::find(Signals::kAll, number) == Signals::kAll.end())
+      return error("signals: " + signal_name(number) + " is none of TERM, INT, QUIT, HUP, USR1, USR2");
+  }
+  return {};
+}
+
+/// The backend to use, or why not. Says in one line when it falls back.
+Result<bool> choose_uring(IoChoice choice) {
+  if (choice == IoChoice::epoll) return false;
+  Result<void> probe = probe_uring();
+  if (probe) return true;
+  if (choice == IoChoice::io_uring) return error("--io io_uring: " + probe.error().message);
+  log_event(LogLevel::info, "io_fallback", {{"io", "epoll"}, {"why", probe.error().message}});
+  return false;
+}
+
+void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io, uint32_t max_connections) {
+  log_event(LogLevel::info, "listening",
+            {{"address", group.text()},
+             {"reactors", reactors},
+             {"io", io},
+             {"gate", to_string(group.tier())},
+             {"max_connections", max_connections}});
+  if (group.gate_note().empty()) return;
+  log_event(LogLevel::info, "gate_fallback",
+            {{"address", group.text()}, {"gate", to_string(group.tier())}, {"why", group.gate_note()}});
+}
+
+}  // namespace
+
+SessionOptions session_options(const ServerOptions& options) {
+  return {.limits = options.limits,
+          .header_timeout = options.header_timeout,
+          .body_timeout = options.body_timeout,
+          .idle_timeout = options.idle_timeout};
+}
+
+ServerRun::ServerRun(RunSetup setup) : setup_(std::move(setup)), began_(monotonic_now()) {}
+
+Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
+  const ServerOptions& options = setup.options;
+  if (options.listen.empty()) return error("no address to listen on");
+  if (Result<void> checked = check_report(options.report); !checked) return std::unexpected(checked.error());
+  if (Result<void> checked = check_signals(options.signals); !checked)
+    return std::unexpected(checked.error());
+  const uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
+  Result<bool> uring = choose_uring(options.io);
+  if (!uring) return std::unexpected(uring.error());
+  std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
+  // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
+  std::optional<SignalsBlocked> blocked;
+  if (!run->setup_.owns_process) {
+    blocked.emplace();
+  } else if (!options.signals.empty()) {
+    run->signals_.emplace(options.signals);
+  }
+  raise_descriptor_limit();
+  if (Result<void> listening = run->listen(reactors); !listening) return std::unexpected(listening.error());
+  if (Result<void> begun = run->begin(*uring, reactors); !begun) return std::unexpected(begun.error());
+  return run;
+}
+
+Result<void> ServerRun::listen(uint32_t reactors) {
+  const ServerOptions& options = setup_.options;
+  GateOptions gate{.tier = options.gate, .cpus = {}};
+  if (options.pin) gate.cpus = pinned_cpus(reactors);
+  for (const std::string& text : options.listen) {
+    Result<Address> address = parse_address(text);
+    if (!address) return std::unexpected(address.error());
+    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog, gate);
+    if (!group) return std::unexpected(group.error());
+    groups_.push_back(std::move(*group));
+  }
+  return {};
+}
+
+Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
+  const ServerOptions& options = setup_.options;
+  if (uring) io_ = "io_uring";
+  const uint32_t max_connections = connection_limit(options, reactors);
+  threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections);
+  gate_.emplace(groups_, threads_->control());
+  runner_.emplace(threads_->control(), runner_options());
+  background_.emplace(threads_->control(), runner_->tasks(),
+                      BackgroundTasks::Options{.threads = options.background_threads,
+                                               .queue = options.background_queue,
+                                               .most = options.max_background_tasks,
+                                               .hooks = static_cast<uint32_t>(setup_.on_shutdown.size()),
+                                               .begin = [server = setup_.server] { work_for(server); }});
+  // The first to answer and the last to leave: whoever watches the process sees all of its life.
+  if (Result<void> opened = open_admin(); !opened) return opened;
+  Result<void> started = threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
+  if (started) log_start(reactors, max_connections);
+  return started;
+}
+
+RunnerOptions ServerRun::runner_options() {
+  return {
+      .stop = setup_.options.stop,
+      .signals = signals_ ? &*signals_ : nullptr,
+      .io = io_,
+      .on_begin =
+          [this] {
+            setup_.stopping.store(true, std::memory_order_relaxed);
+            background_->run_hooks(std::move(setup_.on_shutdown));
+          },
+      .on_force = [this] { background_->cancel(); },
+      .on_drain =
+          [this] {
+            gate_->close();
+            background_->request(setup_.drain);
+          },
+      .name_peer = peer_address,
+      .end_queue = [this](uint32_t reactor) { return threads_->end_queue(reactor, !setup_.owns_process); },
+      .on_signal = {},
+      .leave_at_deadline = setup_.owns_process};
+}
+
+/// Listens and answers from here on; nothing when it is not wanted.
+Result<void> ServerRun::open_admin() {
+  if (setup_.options.admin.empty()) return {};
+  Result<ListenerGroup> group = AdminListener::listen(setup_.options.admin);
+  if (!group) return std::unexpected(group.error());
+  admin_ = std::make_unique<AdminListener>(std::move(*group), describe());
+  return admin_->start();
+}
+
+/// What the admin listener tells of: the server that is about to begin.
+AdminOptions ServerRun::describe() const {
+  AdminOptions admin{.control = threads_->control(),
+                     .io = io_,
+                     .began = began_,
+                     .listeners = {},
+                     .drain = setup_.stop_by_admin,
+                     .session = session_options(setup_.options),
+                     .write_timeout = setup_.options.write_timeout,
+                     .server_name = setup_.options.server_name};
+  for (const ListenerGroup& group : groups_) {
+    admin.listeners.push_back({group.text(), std::string(to_string(group.tier())), group.gate_note()});
+  }
+  return admin;
+}
+
+void ServerRun::log_start(uint32_t reactors, uint32_t max_connections) {
+  for (const ListenerGroup& group : groups_) log_listening(group, reactors, io_, max_connections);
+  if (admin_) {
+    admin_->set_serving();
+    log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
+  }
+  log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
+}
+
+std::vector<std::string> ServerRun::addresses() const {
+  std::vector<std::string> texts;
+  for (const ListenerGroup& group : groups_) texts.push_back(group.text());
+  return texts;
+}
+
+DrainReport ServerRun::serve() {
+  DrainReport report = runner_->run();
+  report.gate = gate_->report();
+  end_tasks(report);
+  leave(report);
+  return report;
+}
+
+/// The reactors have stopped: nothing of the user's runs any more, then the last hooks, or it is left behind.
+void ServerRun::end_tasks(DrainReport& report) {
+  const Instant deadline = runner_->deadline();
+  const size_t stuck = runner_->stuck().size();
+  const bool tasks_ended = background_->close_until(deadline);
+  left_behind_ = stuck > 0 || !threads_->release(deadline) || !tasks_ended;
+  if (left_behind_) {
+    log_event(LogLevel::warning, "leaving_threads_behind",
+              {{"stuck_reactors", stuck}, {"blocking_handlers", threads_->pool().running()}});
+    if (!setup_.on_stopped.empty()) log_event(LogLevel::error, "on_stopped_skipped", {});
+  } else {
+    left_behind_ = !background_->run_last_hooks(std::move(setup_.on_stopped), deadline);
+  }
+  const TaskCounters& tasks = runner_->tasks();
+  const uint64_t left = tasks.running + threads_->pool().running();
+  report.background = {
+      .completed = tasks.completed, .failed = tasks.failed, .abandoned = tasks.abandoned + left};
+  if (left_behind_ || report.background.abandoned > 0) {
+    report.exit_code = 2;
+  } else if (report.exit_code == 0 && report.background.failed > 0) {
+    report.exit_code = 3;
+  }
+}
+
+void ServerRun::leave(DrainReport& report) {
+  if (setup_.owns_process) runner_->leave_with(report.exit_code);
+  if (signals_) signals_->leave_on_next(report.exit_code);  // whoever reads the report may keep us waiting
+  if (!setup_.options.report.empty()) {
+    if (Result<void> written = write_report(report, setup_.options.report); !written) {
+      log_event(LogLevel::error, "report_failed", {{"error", written.error().message}});
+    }
+  }
+  admin_.reset();
+  if (left_behind_) groups_.clear();  // the sockets that no thread has
+}
+
+}  // namespace lastcall

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include <lastcall/core/error.hpp>
+#include <lastcall/http/admin.hpp>
+#include <lastcall/http/background.hpp>
+#include <lastcall/http/reactor_threads.hpp>
+#include <lastcall/http/server.hpp>
+#include <lastcall/net/gate.hpp>
+#include <lastcall/net/listener.hpp>
+#include <lastcall/shutdown/report.hpp>
+#include <lastcall/shutdown/runner.hpp>
+#include <lastcall/shutdown/signals.hpp>
+
+namespace lastcall {
+
+/// What a run is made from. What it refers to outlives it.
+struct RunSetup {
+  const void* server;  ///< whose threads they are
+  const ServerOptions& options;
+  const Router& router;
+  const std::vector<Route>& routes;
+  std::stop_source drain;               ///< requested when draining begins
+  std::atomic<bool>& stopping;          ///< set when a stop begins
+  std::function<void()> stop_by_admin;  ///< from the admin thread; returns at once
+  std::vector<StopHook> on_shutdown;
+  std::vector<StopHook> on_stopped;  ///< in the order to be called
+  bool owns_process = false;         ///< takes signals, and ends the process at the deadline
+};
+
+[[nodiscard]] SessionOptions session_options(const ServerOptions& options);
+
+/// One run of a server: its sockets, its threads, its stop. Made and served on one thread.
+class ServerRun {
+ public:
+  /// Listens and serves from here on. An error names the flag or the address.
+  [[nodiscard]] static Result<std::unique_ptr<ServerRun>> open(RunSetup setup);
+  ServerRun(const ServerRun&) = delete;
+  ServerRun& operator=(const ServerRun&) = delete;
+
+  [[nodiscard]] std::vector<std::string> addresses() const;  ///< with the ports in use
+  /// Leads it through its stop, when one is asked for, and writes the report. Once.
+  [[nodiscard]] DrainReport serve();
+  /// After serve(): threads are still in code of the user's, and use what is here. It must not be destroyed.
+  [[nodiscard]] bool left_behind() const noexcept { return left_behind_; }
+
+  [[nodiscard]] Runner& runner() noexcept { return *runner_; }
+  [[nodiscard]] BackgroundTasks& background() noexcept { return *background_; }
+  [[nodiscard]] StopControl& control() noexcept { return threads_->control(); }
+
+ private:
+  explicit ServerRun(RunSetup setup);
+  [[nodiscard]] Result<void> listen(uint32_t reactors);
+  [[nodiscard]] Result<void> begin(bool uring, uint32_t reactors);
+  [[nodiscard]] Result<void> open_admin();
+  [[nodiscard]] AdminOptions describe() const;
+  [[nodiscard]] RunnerOptions runner_options();
+  void log_start(uint32_t reactors, uint32_t max_connections);
+  void end_tasks(DrainReport& report);
+  void leave(DrainReport& report);
+
+  RunSetup setup_;
+  Instant began_;
+  const char* io_ = "epoll";
+  std::optional<Signals> signals_;
+  std::vector<ListenerGroup> groups_;
+  std::unique_ptr<ReactorThreads> threads_;
+  std::optional<Gate> gate_;
+  std::optional<Runner> runner_;
+  std::optional<BackgroundTasks> background_;
+  std::unique_ptr<AdminListener> admin_;
+  bool left_behind_ = false;
+};
+
+}  // namespace lastcall
