@@ -2,5 +2,6 @@
 
 /// All of lastcall's public interface.
 
+#include <lastcall/http/completion.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/http/task.hpp>

@@ -49,7 +49,9 @@ TEST_P(LifecycleRoutes, ShutdownAnswersInFullWhileOthersAreServed) {
   HttpAnswer answer = caller.ask(post_request("/shutdown", ""));
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "stopping\n");
+  caller.close();
   EXPECT_EQ(slow.read_answer().body, "slept 300 ms\n");
+  slow.close();
   EXPECT_EQ(wait_exit(), 0);
   EXPECT_EQ(report()["reason"], "POST /shutdown");
 }
@@ -67,6 +69,7 @@ TEST_P(LifecycleRoutes, ShutdownByRequestAndBySignalAtOnceAreOneStop) {
   EXPECT_EQ(first.read_answer().body, "stopping\n");
   EXPECT_EQ(second.read_answer().body, "stopping\n");
   EXPECT_EQ(slow.read_answer().body, "slept 200 ms\n");
+  for (RawClient* client : {&first, &second, &slow}) client->close();
   EXPECT_EQ(wait_exit(), 0);
 }
 

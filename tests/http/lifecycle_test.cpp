@@ -14,6 +14,7 @@
 
 #include <lastcall/core/log.hpp>
 #include <lastcall/core/probe.hpp>
+#include <lastcall/http/completion.hpp>
 #include <lastcall/http/server.hpp>
 
 #include "tests/support/raw_client.hpp"
@@ -367,6 +368,44 @@ TEST_P(Lifecycle, NothingOfTheServersOwnThreadsMayWaitForIt) {
   EXPECT_EQ(server.shutdown().value().exit_code, 0);
   ASSERT_EQ(said.size(), 6u);
   for (const std::string& text : said) EXPECT_NE(text, "waited");
+}
+
+// Completions from threads that the server does not know, with the stop in their middle.
+TEST_P(Lifecycle, AnswersComeFromForeignThreads) {
+  constexpr int kClients = 32;
+  Server server(options());
+  std::mutex mutex;
+  std::vector<Completer<std::string>> waiting;
+  server.get("/", [&](Request&, Response& response) -> Task<> {
+    auto [completer, completion] = make_completion<std::string>();
+    {
+      std::lock_guard lock(mutex);
+      waiting.push_back(std::move(completer));
+    }
+    response.text((co_await std::move(completion)).value_or("none"));
+  });
+  const std::string address = server.start().value().at(0);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < kClients; ++i) clients.emplace_back(address).send(get("/"));
+  auto count = [&] {
+    std::lock_guard lock(mutex);
+    return waiting.size();
+  };
+  while (count() < kClients) std::this_thread::yield();
+  auto report = std::async(std::launch::async, [&] { return server.shutdown().value(); });
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < 4; ++i) {
+      threads.emplace_back([&waiting, i] {
+        for (size_t k = i; k < kClients; k += 4) waiting[k].complete("from a thread");
+      });
+    }
+  }
+  for (RawClient& client : clients) {
+    EXPECT_EQ(client.read_answer().body, "from a thread");
+    client.close();
+  }
+  EXPECT_EQ(report.get().exit_code, 0);
 }
 
 // A handler that does not end is left behind: the caller gets its report in time, and nothing it uses is

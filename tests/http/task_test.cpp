@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include <lastcall/http/completion.hpp>
 #include <lastcall/http/task.hpp>
 
 namespace lastcall {
@@ -420,6 +421,102 @@ TEST_F(TaskTest, OffloadUnderWayIsNotCancelled) {
   ASSERT_TRUE(pool.join_until(kNever));
   mailbox.run_all();
   EXPECT_EQ(value, 1);
+}
+
+Task<> wait_for(Completion<std::string> completion, std::optional<std::string>& value, int& ended) {
+  value = co_await std::move(completion);
+  ++ended;
+}
+
+class CompletionTest : public TaskTest {
+ protected:
+  CompletionTest() {
+    auto [completer_end, completion] = make_completion<std::string>();
+    completer.emplace(std::move(completer_end));
+    start(wait_for(std::move(completion), value, ended));
+  }
+  std::optional<Completer<std::string>> completer;
+  std::optional<std::string> value;
+  int ended = 0;
+};
+
+TEST_F(CompletionTest, AValueFromAnotherThreadComesByMail) {
+  std::thread([this] { completer->complete("row"); }).join();
+  EXPECT_EQ(ended, 0);
+  mailbox.run_all();
+  EXPECT_EQ(value, "row");
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(CompletionTest, ACompleterThatGoesAwayEndsTheWait) {
+  completer.reset();
+  mailbox.run_all();
+  EXPECT_EQ(ended, 1);
+  EXPECT_EQ(value, std::nullopt);
+}
+
+TEST_F(CompletionTest, AnErrorIsThrownByTheWait) {
+  completer->fail(std::make_exception_ptr(std::runtime_error("no database")));
+  mailbox.run_all();
+  EXPECT_EQ(error(), "no database");
+}
+
+TEST_F(CompletionTest, OnlyTheFirstValueCounts) {
+  completer->complete("one");
+  completer->complete("two");
+  mailbox.run_all();
+  EXPECT_EQ(value, "one");
+  EXPECT_EQ(ended, 1);
+}
+
+TEST_F(CompletionTest, CancelEndsTheWaitAndTheValueComesToNobody) {
+  context.cancel();
+  EXPECT_EQ(ended, 1);
+  EXPECT_EQ(value, std::nullopt);
+  completer->complete("late");
+  mailbox.run_all();
+  EXPECT_EQ(finished(), 1);
+}
+
+TEST_F(CompletionTest, CancelBetweenTheValueAndItsMailResumesOnce) {
+  completer->complete("row");
+  context.cancel();
+  EXPECT_EQ(value, "row");
+  mailbox.run_all();
+  EXPECT_EQ(ended, 1);
+}
+
+TEST_F(CompletionTest, TheTaskMayBeDestroyedBeforeTheValueComes) {
+  task_ = {};
+  completer->complete("late");
+  mailbox.run_all();
+  EXPECT_EQ(ended, 0);
+}
+
+TEST_F(CompletionTest, TheTaskMayBeDestroyedBetweenTheValueAndItsMail) {
+  completer->complete("late");
+  task_ = {};
+  mailbox.run_all();
+  EXPECT_EQ(ended, 0);
+}
+
+TEST_F(TaskTest, AValueThatIsThereDoesNotWait) {
+  auto [completer, completion] = make_completion<std::string>();
+  completer.complete("early");
+  std::optional<std::string> value;
+  int ended = 0;
+  start(wait_for(std::move(completion), value, ended));
+  EXPECT_EQ(value, "early");
+}
+
+TEST_F(TaskTest, ACompletionOfNothing) {
+  auto [completer, completion] = make_completion();
+  std::optional<bool> done;
+  start([](Completion<void> c, std::optional<bool>& d) -> Task<> { d = co_await std::move(c); }(
+                                                           std::move(completion), done));
+  completer.complete();
+  mailbox.run_all();
+  EXPECT_EQ(done, true);
 }
 
 }  // namespace
