@@ -3,5 +3,6 @@
 /// All of lastcall's public interface.
 
 #include <lastcall/http/completion.hpp>
+#include <lastcall/http/event_stream.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/http/task.hpp>

@@ -73,5 +73,18 @@ TEST_P(LifecycleRoutes, ShutdownByRequestAndBySignalAtOnceAreOneStop) {
   EXPECT_EQ(wait_exit(), 0);
 }
 
+TEST_P(LifecycleRoutes, EventsEndWithAByeWhenTheStopBegins) {
+  start();
+  RawClient client = connect();
+  client.send(get_request("/events"));
+  ASSERT_THAT(client.read_until("data: 1\n\n"), HasSubstr("Content-Type: text/event-stream\r\n"));
+  ASSERT_THAT(client.read_until("data: 2\n\n"), HasSubstr("event: tick\nid: 2\n"));
+  begin_stop();
+  EXPECT_THAT(client.read_until("\r\n0\r\n\r\n"), HasSubstr("event: bye\ndata: the server is stopping\n\n"));
+  client.close();
+  EXPECT_EQ(wait_exit(), 0);
+  EXPECT_TRUE(report()["aborted"].empty());
+}
+
 }  // namespace
 }  // namespace lastcall::e2e

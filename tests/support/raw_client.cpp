@@ -213,6 +213,16 @@ std::string RawClient::read_some(size_t most) {
   return bytes;
 }
 
+std::string RawClient::read_until(std::string_view mark) {
+  size_t at = 0;
+  while ((at = pending_.find(mark)) == std::string::npos) {
+    if (!fill()) return std::exchange(pending_, {});
+  }
+  std::string bytes = pending_.substr(0, at + mark.size());
+  pending_.erase(0, bytes.size());
+  return bytes;
+}
+
 bool RawClient::wait_hang_up(Duration patience) const {
   pollfd entry{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
   return TEMP_FAILURE_RETRY(::poll(&entry, 1, static_cast<int>(to_ms(patience)))) == 1;

@@ -62,6 +62,8 @@ class RawClient {
   [[nodiscard]] StreamEnd read_end() { return read_all().second; }
   /// Up to `most` bytes of what comes next; empty at the end.
   [[nodiscard]] std::string read_some(size_t most);
+  /// Everything up to the first `mark`, with it; less when the stream ends or patience does.
+  [[nodiscard]] std::string read_until(std::string_view mark);
   /// True when end or reset arrives within the patience, whatever is unread before it.
   [[nodiscard]] bool wait_hang_up(Duration patience = kPatience) const;
   /// True when bytes, end or reset arrive within the patience.
