@@ -32,8 +32,8 @@ struct ServerOptions {
   IoChoice io = IoChoice::automatic;  ///< automatic: io_uring where the kernel lets us, else epoll
   bool pin = false;  ///< reactor i to the i-th usable CPU, connections to the reactor of their CPU
   std::optional<GateTier>
-      gate{};        ///< how TCP listeners keep newcomers away at the stop; none: the best that works
-  StopOptions stop;  ///< of a stop by signal, or where no others are given
+      gate{};          ///< how TCP listeners keep newcomers away at the stop; none: the best that works
+  StopOptions stop{};  ///< of a stop by signal, or where no others are given
   Limits limits{};
   Duration header_timeout = 10s;     ///< absolute, for a request head
   Duration body_timeout = 30s;       ///< without a byte of a body
@@ -107,7 +107,7 @@ class Server {
   /// what is then still running counts as abandoned. What it throws is logged by `name`, counted as failed,
   /// and makes the exit code 3. From any thread; before run() or start() it begins with them. False when
   /// there are too many or the stop is over: nothing ran.
-  [[nodiscard]] bool background(std::string name, BackgroundTask task);
+  bool background(std::string name, BackgroundTask task);
 
   /// Serves until a signal or stop() ends it, gracefully; writes the report; returns the exit code: 0 stopped
   /// with nothing aborted, 1 could not start (or is stopped already), 2 something was cut off, 3 a hook or

@@ -89,7 +89,7 @@ TEST_F(EventStreamTest, EventsComeOneByOneAndEndCleanlyAtTheDrain) {
   EXPECT_EQ(host.take(), "");
   host.drain();
   host.run_mail();
-  EXPECT_EQ(host.take(), "14\r\nevent: bye\ndata: \n\n\r\n0\r\n\r\n");
+  EXPECT_EQ(host.take(), "13\r\nevent: bye\ndata: \n\n\r\n0\r\n\r\n");
 }
 
 TEST_F(EventStreamTest, AClientThatGoesAwayEndsTheHandler) {
