@@ -16,10 +16,7 @@ void task_finished(TaskContext& context) {
     exchange.session->task_ended(exchange);
     return;
   }
-  SessionEnvironment& environment = exchange.environment;
-  environment.loop.counters.active.fetch_sub(1, std::memory_order_relaxed);
-  exchange.task = {};
-  environment.release(exchange);
+  exchange.environment.end_abandoned(exchange);
 }
 
 }  // namespace
@@ -93,12 +90,25 @@ bool SessionEnvironment::sends_away() noexcept {
   return true;
 }
 
+/// A stream, which only a connection that is not coming back to HTTP can have, costs nobody else a look.
+void SessionEnvironment::release_abandoned(Exchange& exchange) noexcept {
+  exchange.stream.reset();
+  release(exchange);
+}
+
+void SessionEnvironment::end_abandoned(Exchange& exchange) noexcept {
+  loop.counters.active.fetch_sub(1, std::memory_order_relaxed);
+  exchange.task = {};
+  release_abandoned(exchange);
+}
+
 void SessionEnvironment::abandon(Exchange& exchange) {
   exchange.session = nullptr;
   exchange.reader = nullptr;
   exchange.writer = nullptr;
+  if (exchange.stream) exchange.stream->abandon();
   if (!exchange.task) {
-    release(exchange);
+    release_abandoned(exchange);
     return;
   }
   loop.counters.active.fetch_add(1, std::memory_order_relaxed);  // the stop waits for its handler

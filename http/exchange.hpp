@@ -12,6 +12,7 @@
 #include <lastcall/http/response.hpp>
 #include <lastcall/http/response_head.hpp>
 #include <lastcall/http/router.hpp>
+#include <lastcall/http/stream.hpp>
 
 namespace lastcall {
 
@@ -49,6 +50,7 @@ struct Exchange {
   Task<> task;
   ReadBody* reader = nullptr;
   WriteBody* writer = nullptr;
+  std::unique_ptr<Stream> stream;  ///< once the connection has left HTTP
   Instant began{};
 
   /// Ready for the next request; `keep_memory`: small buffers stay, for a pool that is nearly empty.
@@ -79,6 +81,8 @@ struct SessionEnvironment {
   [[nodiscard]] bool sends_away() noexcept;
   /// The connection is gone: tells the handler, and keeps the exchange until it has ended.
   void abandon(Exchange& exchange);
+  /// The handler of a connection that was gone has ended.
+  void end_abandoned(Exchange& exchange) noexcept;
 
   Loop& loop;
   const SessionOptions& options;
@@ -90,6 +94,8 @@ struct SessionEnvironment {
   ResponseHeadWriter head_writer;
 
  private:
+  void release_abandoned(Exchange& exchange) noexcept;
+
   std::vector<std::unique_ptr<Exchange>> exchanges_;  // all there are
   std::vector<Exchange*> free_;
   double sent_away_ = 0;  // how much of the next answer's turn has added up

@@ -5,4 +5,5 @@
 #include <lastcall/http/completion.hpp>
 #include <lastcall/http/event_stream.hpp>
 #include <lastcall/http/server.hpp>
+#include <lastcall/http/stream.hpp>
 #include <lastcall/http/task.hpp>

@@ -10,6 +10,7 @@
 namespace lastcall {
 
 struct Exchange;
+class Stream;
 
 /// `co_await response.write(bytes)`: see Response::write.
 class [[nodiscard]] WriteBody : TaskContext::Waiter {
@@ -70,6 +71,15 @@ class Response {
   /// the announced content_length.
   [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
   [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }
+
+  /// For coroutine handlers: takes the connection out of HTTP. No answer is written; answers to earlier
+  /// requests leave first. Throws std::logic_error when the head was sent, when called twice, and while the
+  /// request's body is not read to its end. What was set in this answer is dropped, and write() throws.
+  Stream& hijack();
+  /// Answers 101 with the fields of header(), then is hijack(). Throws also when the client did not offer
+  /// `protocol` in its Upgrade field (RFC 9110 7.8), and std::invalid_argument where that is not a protocol's
+  /// name. Of several protocols offered it is one; compared case-insensitively.
+  Stream& switch_protocols(std::string_view protocol);
 
  private:
   friend class Session;

@@ -89,6 +89,7 @@ bool Session::step(std::string_view bytes, size_t& used) {
       if (!body_open() || bytes.empty()) return false;
       used = take_body(bytes);
       return used != 0;
+    case State::hijacked: used = bytes.size(); return feed_stream(bytes);
     case State::discarding:
       used = take_body(bytes);
       if (state_ == State::discarding && body_open()) return used != 0;
@@ -275,7 +276,9 @@ void Session::start_task(Exchange& exchange) {
 void Session::task_ended(Exchange& exchange) {
   std::exception_ptr error = exchange.task.error();
   exchange.task = {};
-  if (!error || exchange.response.gone_) {  // gone_: it was stopped from writing a body that nobody wants
+  if (!error && state_ == State::hijacked) {
+    close(CloseWish::linger, CloseReason::finished);
+  } else if (!error || exchange.response.gone_) {  // gone_: it was stopped from writing what nobody wants
     finish(exchange);
   } else {
     try {
@@ -296,9 +299,15 @@ void Session::body_wanted(Exchange& exchange) {
   link_.touch();
 }
 
+/// With what it reads.
+bool Session::is_handler_behind() const noexcept {
+  if (state_ == State::hijacked) return exchange_->stream->holds_back();
+  return state_ == State::handling && body_open() && exchange_->body.size() >= kMaxBodyWindow;
+}
+
 void Session::steer_input() noexcept {
   bool full = input_.size() >= kMaxStashBytes && state_ != State::closing;
-  if (state_ == State::handling && body_open() && exchange_->body.size() >= kMaxBodyWindow) full = true;
+  if (state_ != State::head && is_handler_behind()) full = true;
   if (full == link_.input_paused()) return;
   link_.pause_input(full);
   link_.touch();
@@ -312,6 +321,7 @@ void Session::use_room() {
     std::exchange(exchange_->writer, nullptr)->resume();
     return;
   }
+  if (state_ == State::hijacked) return exchange_->stream->on_room();
   consume_stash();
 }
 
@@ -329,6 +339,7 @@ void Session::on_end_of_stream() {
       if (exchange_->response.head_sent_) return break_off(CloseReason::peer_closed);
       close(CloseWish::direct, CloseReason::peer_closed);
       return;
+    case State::hijacked: exchange_->stream->end_input(); return;
     case State::closing: return;
   }
 }
@@ -349,6 +360,7 @@ void Session::on_deadline() {
 }
 
 void Session::on_drain() {
+  if (state_ == State::hijacked && exchange_->stream->leaves_at_stop()) return leave_at_stop();
   const bool slow_head = state_ == State::head && scanner_.started();
   if (!slow_head && state_ != State::discarding) return;
   Instant limit = loop().now + kDrainPatience;

@@ -48,12 +48,22 @@ class Session {
   void task_ended(Exchange& exchange);
   [[nodiscard]] int fd() const noexcept { return link_.fd(); }
 
+  // The calls of a connection that leaves HTTP. session_stream.cpp
+  void hijack(Exchange& exchange);
+  void write_switch(Exchange& exchange, std::string_view protocol);
+  void send_raw(std::string_view bytes);
+  void leave_at_stop();
+  [[nodiscard]] bool stream_input_ended() const noexcept { return peer_ended_ && input_waiting().empty(); }
+  [[nodiscard]] size_t prepared_bytes() const noexcept { return link_.output().size(); }
+  [[nodiscard]] size_t queued_bytes() const noexcept { return link_.bytes_written() - link_.bytes_sent(); }
+
  private:
   enum class State : uint8_t {
     head,        ///< between requests, or inside a head
     body,        ///< collecting the body for a synchronous handler
     handling,    ///< a coroutine handler is at work; it may be reading the body
     discarding,  ///< answered; what is left of the body is read and dropped
+    hijacked,    ///< left HTTP: the bytes are the handler's
     closing,     ///< no more input is looked at
   };
 
@@ -75,6 +85,7 @@ class Session {
   void call(Exchange& exchange);
   void name_handler(Exchange& exchange) noexcept;
   void start_task(Exchange& exchange);
+  [[nodiscard]] bool is_handler_behind() const noexcept;
   void steer_input() noexcept;
   void use_room();
   [[nodiscard]] bool body_open() const noexcept {
@@ -101,6 +112,9 @@ class Session {
     return consuming_ ? behind_ : input_.view();
   }
   [[nodiscard]] bool last_request() const noexcept;
+
+  // session_stream.cpp: a connection that has left HTTP
+  [[nodiscard]] bool feed_stream(std::string_view bytes);
 
   // session_report.cpp: what a stop cuts off
   class Telling;

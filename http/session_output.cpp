@@ -145,6 +145,7 @@ bool Session::sends_body(const Exchange& exchange) noexcept {
 }
 
 bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
+  if (state_ == State::hijacked) throw std::logic_error("the connection was hijacked");
   Response& response = exchange.response;
   using Framing = ResponseHead::Framing;
   bool with_body = may_have_body(exchange.head.method, response.status_);
@@ -207,6 +208,8 @@ void Session::write_refusal(uint16_t status, std::string_view text, std::string_
 /// The answer under way stays a part. What is queued, whole answers before it above all, leaves all the same;
 /// that the last one is a part shows in its framing (RFC 9112, 8), but where its body lasts to the end.
 void Session::break_off(CloseReason reason) {
+  if (state_ == State::hijacked)
+    return close(CloseWish::linger, reason);  // whose end is whose is not ours to say
   const Response& response = exchange_->response;
   bool framed = response.chunked_ || response.has_length_ || !sends_body(*exchange_);
   owes_more_ = !body_open() && exchange_->head.keep_alive;

@@ -71,6 +71,7 @@ void Session::describe(Instant now, UnansweredSink& sink) const {
                   .age_ms = telling.age(answer.began)});
   });
   if (exchange_ != nullptr) tell_exchange(telling);
+  if (state_ == State::hijacked) return;  // what is waiting is not HTTP
   if (state_ == State::closing ? owes_more_ : !body_open()) tell_waiting(telling);
 }
 
@@ -80,9 +81,10 @@ void Session::tell_exchange(Telling& telling) const {
   const bool writing = state_ == State::discarding || exchange_->response.head_sent_;
   telling.tell({.method = to_string(exchange_->head.method),
                 .target = exchange_->head.target,
-                .state = writing                 ? "writing"
-                         : state_ == State::body ? "body"
-                                                 : "handling",
+                .state = state_ == State::hijacked ? "hijacked"
+                         : writing                 ? "writing"
+                         : state_ == State::body   ? "body"
+                                                   : "handling",
                 .age_ms = telling.age(exchange_->began)});
 }
 

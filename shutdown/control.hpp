@@ -59,7 +59,7 @@ struct AbortedExchange {
   std::string peer;    ///< "127.0.0.1:53124"
   std::string method;  ///< empty when the head was incomplete, or refused
   std::string target;
-  std::string state;        ///< "head", "body", "handling" (or waiting for its turn), "writing"
+  std::string state;        ///< "head", "body", "handling" (or waiting for its turn), "writing", "hijacked"
   int64_t age_ms = 0;       ///< since its first byte; of one that waits for its turn, that of the one before
   uint64_t bytes_sent = 0;  ///< on its connection, so far
   std::string why;          ///< "deadline", "second signal", "stuck reactor"

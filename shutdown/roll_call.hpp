@@ -12,7 +12,7 @@ namespace lastcall {
 struct UnansweredRequest {
   std::string_view method;  ///< empty when the head was incomplete, or refused
   std::string_view target;
-  const char* state;  ///< "head", "body", "handling" (or waiting for its turn), "writing"; static
+  const char* state;  ///< "head", "body", "handling" (or waiting for its turn), "writing", "hijacked"; static
   int64_t age_ms;     ///< since its first byte; of one that waits for its turn, that of the one before
 };
 

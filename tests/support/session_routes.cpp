@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <lastcall/http/stream.hpp>
+
 namespace lastcall::test {
 namespace {
 
@@ -61,6 +63,15 @@ Task<> throw_later(Request&, Response& response) {
   throw std::runtime_error("after the head");
 }
 
+Task<> hijack(Request& request, Response& response) {
+  Stream& own = response.hijack();
+  if (number(request, "leave") != 0) own.leave_at_stop();
+  for (;;) {
+    std::string_view piece = co_await own.read();
+    if (piece.empty() || !co_await own.write(piece)) co_return;
+  }
+}
+
 }  // namespace
 
 void add_routes(const AddRoute& add) {
@@ -81,6 +92,7 @@ void add_routes(const AddRoute& add) {
   add(Method::get, "/stream", stream, {});
   add(Method::get, "/throw", [](const Request&, Response&) { throw std::runtime_error("on purpose"); }, {});
   add(Method::get, "/throw-later", throw_later, {});
+  add(Method::get, "/hijack", hijack, {});
 }
 
 void add_routes(SessionHost& host) {

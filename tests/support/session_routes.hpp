@@ -19,6 +19,7 @@ namespace lastcall::test {
 ///   GET /sleep?ms=N       coroutine: "slept" after N ms, or "cut short"
 ///   GET /stream?n=N&ms=M  coroutine: N pieces, M ms apart
 ///   GET /throw            throws; GET /throw-later: after a first write
+///   GET /hijack           leaves HTTP and says back what comes; ?leave=1: opts out of the stop's patience
 using AddRoute = std::function<void(Method, std::string_view, Handler, RouteOptions)>;
 void add_routes(const AddRoute& add);
 void add_routes(SessionHost& host);
