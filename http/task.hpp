@@ -211,13 +211,15 @@ class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
 
   bool await_ready() noexcept { return token_.stop_requested(); }
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     context_ = coroutine.promise().context;
+    if (duration_ == Duration::max() && context_->cancelled()) return false;  // it would not end
     coroutine_ = coroutine;
     context_->wait_for(*this);
     if (duration_ != Duration::max())
       context_->loop().timers.arm(*this, after(context_->loop().now, duration_));
     if (token_.stop_possible()) requested_.emplace(token_, Requested{*this});
+    return true;
   }
   bool await_resume() noexcept { return whole_; }
 

@@ -311,6 +311,16 @@ TEST_F(TaskTest, UntilWaitsForTheTokenOrTheCancellation) {
   EXPECT_EQ(after, 2);
 }
 
+TEST_F(TaskTest, AfterTheCancellationNothingIsWaitedForWithoutAnEnd) {
+  start([]() -> Task<> {
+    co_await sleep_for(1s);
+    co_await until(std::stop_token());
+    co_await until(std::stop_source().get_token());
+  }());
+  context.cancel();
+  EXPECT_EQ(finished(), 1);
+}
+
 TEST_F(TaskTest, TheStopTokenFollowsTheCancellation) {
   std::stop_token before = context.stop_token();
   EXPECT_TRUE(before.stop_possible());

@@ -18,18 +18,21 @@
 namespace lastcall::test {
 
 /// One reactor as it serves, on the simulated network under the simulated clock: a Worker with Sessions, the
-/// routes of the session tests, a StopControl. The phases of the stop are the test's to enter.
+/// routes of the session tests and those it is given, a StopControl. The phases of the stop are the test's to
+/// enter.
 class SimServer {
  public:
   explicit SimServer(const SimOptions& sim, const WorkerOptions& options = {},
-                     const SessionOptions& session = {})
+                     const SessionOptions& session = {}, std::vector<Route> posts = {})
       : network(sim), session_(session) {
     log_configure(LogFormat::text, LogLevel::off);
-    add_routes([this](Method method, std::string_view pattern, Handler handler, RouteOptions route) {
+    auto add = [this](Method method, std::string_view pattern, Handler handler, RouteOptions route) {
       auto number = static_cast<uint32_t>(table_.size());
       LASTCALL_CHECK(router_.add(method, pattern, number).has_value());
       table_.push_back({.pattern = std::string(pattern), .handler = std::move(handler), .options = route});
-    });
+    };
+    add_routes(add);
+    for (Route& route : posts) add(Method::post, route.pattern, std::move(route.handler), route.options);
     worker_.emplace(options, control);
     environment_.emplace(worker_->loop(), session_, router_, table_, pool_, "lastcall");
     worker_->serve(*environment_);
@@ -92,6 +95,7 @@ class SimServer {
     worker_.reset();
   }
 
+  [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
   [[nodiscard]] const ReactorCounters& counters() { return control.counters(0); }
   [[nodiscard]] uint64_t ended() {
     return counters().idle_closed + counters().completed + counters().aborted;
