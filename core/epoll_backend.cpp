@@ -176,6 +176,14 @@ void EpollBackend::close(Token token, int fd) {
   ::close(fd);
 }
 
+void EpollBackend::release(Token token, int fd) {
+  Slot* slot = find(token);
+  if (slot == nullptr) return;
+  LASTCALL_CHECK(slot->fd == fd && slot->standing == Op::none && slot->send == PendingSends::kNone);
+  if (slot->registered != 0) set_interest(*slot, 0);
+  *slot = Slot{};
+}
+
 int EpollBackend::poll(Instant until) {
   if (!refusals_.empty()) until = now_;
   int count = -1;

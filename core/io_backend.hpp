@@ -57,6 +57,7 @@ struct SendStatus {
 ///   half_close(fd)           shutdown(SHUT_WR): the peer sees end of stream after what was sent
 ///   abort(fd)                shutdown(SHUT_RDWR): started operations end, with their last events
 ///   close(token, fd)         releases the descriptor; nothing may be in flight on it
+///   release(token, fd)       as close, but the descriptor stays open, for somebody else
 ///   unread(fd)               bytes that have come and no sink has seen: in the socket's receive queue
 ///   (FIONREAD),
 ///                            or in completions of this turn
@@ -85,6 +86,7 @@ concept IoBackend = requires(B io, Token token, int fd, std::span<const iovec> i
   { io.half_close(fd) } -> std::same_as<void>;
   { io.abort(fd) } -> std::same_as<void>;
   { io.close(token, fd) } -> std::same_as<void>;
+  { io.release(token, fd) } -> std::same_as<void>;
   { io.unread(fd) } -> std::same_as<int>;
   { io.progress(fd) } -> std::same_as<uint64_t>;
   { io.wait(until, sink) } -> std::same_as<void>;

@@ -235,6 +235,13 @@ void UringBackend::close(Token token, int fd) {
   io_uring_sqe_set_data64(entry, kIgnored);
 }
 
+void UringBackend::release(Token token, int fd) {
+  Slot* slot = find(token);
+  if (slot == nullptr) return;
+  LASTCALL_CHECK(slot->fd == fd && slot->standing == Op::none && slot->send == PendingSends::kNone);
+  forget(*slot);
+}
+
 /// In the socket, or in a completion that no sink has seen: the kernel takes bytes out of sockets whenever it
 /// is entered, also where a full queue is submitted in the middle of a turn.
 int UringBackend::unread(int fd) {

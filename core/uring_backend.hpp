@@ -56,6 +56,7 @@ class UringBackend {
   void half_close(int fd) { ::shutdown(fd, SHUT_WR); }
   void abort(int fd) { ::shutdown(fd, SHUT_RDWR); }
   void close(Token token, int fd);
+  void release(Token token, int fd);
   [[nodiscard]] int unread(int fd);
   [[nodiscard]] uint64_t progress(int fd) const { return send_progress(fd); }
 

@@ -96,6 +96,14 @@ void SessionEnvironment::release_abandoned(Exchange& exchange) noexcept {
   release(exchange);
 }
 
+void SessionEnvironment::outlive(Exchange& exchange, std::shared_ptr<DetachedConnection> detached) {
+  exchange.session = nullptr;
+  loop.counters.active.fetch_add(1, std::memory_order_relaxed);  // the stop waits for its handler
+  if (exchange.peer.empty()) exchange.peer = detached->peer;
+  detached->unread = exchange.stream->take_unread();
+  exchange.stream->on_detach(HijackedConnection(std::move(detached)));
+}
+
 void SessionEnvironment::end_abandoned(Exchange& exchange) noexcept {
   loop.counters.active.fetch_sub(1, std::memory_order_relaxed);
   exchange.task = {};

@@ -81,6 +81,8 @@ struct SessionEnvironment {
   [[nodiscard]] bool sends_away() noexcept;
   /// The connection is gone: tells the handler, and keeps the exchange until it has ended.
   void abandon(Exchange& exchange);
+  /// The connection has been detached: its handler gets it, and goes on.
+  void outlive(Exchange& exchange, std::shared_ptr<DetachedConnection> detached);
   /// The handler of a connection that was gone has ended.
   void end_abandoned(Exchange& exchange) noexcept;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include <lastcall/http/exchange.hpp>
@@ -37,6 +38,7 @@ class Session {
   [[nodiscard]] std::pair<Instant, const char*> unanswered() const noexcept;
   void refuse_overload();
   void describe(Instant now, UnansweredSink& sink) const;
+  void on_detach(std::shared_ptr<DetachedConnection> detached);
   void on_close();
 
   // The exchange's calls, for the handler's awaits.
@@ -53,6 +55,7 @@ class Session {
   void write_switch(Exchange& exchange, std::string_view protocol);
   void send_raw(std::string_view bytes);
   void leave_at_stop();
+  void detach();
   [[nodiscard]] bool stream_input_ended() const noexcept { return peer_ended_ && input_waiting().empty(); }
   [[nodiscard]] size_t prepared_bytes() const noexcept { return link_.output().size(); }
   [[nodiscard]] size_t queued_bytes() const noexcept { return link_.bytes_written() - link_.bytes_sent(); }

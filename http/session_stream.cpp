@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <lastcall/http/session.hpp>
 
 namespace lastcall {
@@ -41,6 +43,21 @@ void Session::send_raw(std::string_view bytes) {
 
 void Session::leave_at_stop() {
   close(CloseWish::linger, CloseReason::finished);
+}
+
+void Session::detach() {
+  wish_ = CloseWish::detach;
+  steer_input();
+  link_.touch();
+}
+
+void Session::on_detach(std::shared_ptr<DetachedConnection> detached) {
+  Exchange& exchange = *std::exchange(exchange_, nullptr);
+  state_ = State::closing;
+  detached->method = to_string(exchange.head.method);
+  detached->target = exchange.head.target;
+  detached->began = exchange.began;
+  environment_.outlive(exchange, std::move(detached));
 }
 
 }  // namespace lastcall

@@ -155,4 +155,27 @@ bool WriteStream::await_resume() noexcept {
   return taken_ && !stream_.gone();
 }
 
+bool DetachStream::await_ready() const noexcept {
+  return stream_.gone();
+}
+
+void DetachStream::suspend(TaskContext& context) noexcept {
+  context_ = &context;
+  stream_.detacher_ = this;
+  context.wait_for(*this);
+  stream_.exchange_.session->detach();
+}
+
+void DetachStream::resume() {
+  stream_.detacher_ = nullptr;
+  context_->resume(coroutine_);
+}
+
+void Stream::on_detach(HijackedConnection connection) {
+  DetachStream& detacher = *detacher_;
+  forced_.emplace(connection.stop_token(), Cancel{exchange_.context});
+  detacher.connection_ = std::move(connection);
+  detacher.resume();
+}
+
 }  // namespace lastcall

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <lastcall/core/buffer.hpp>
+#include <lastcall/http/hijacked.hpp>
 #include <lastcall/http/task.hpp>
 
 namespace lastcall {
@@ -68,6 +71,33 @@ class [[nodiscard]] WriteStream : TaskContext::Waiter {
   bool taken_ = false;
 };
 
+/// `co_await stream.detach()`: see Stream::detach.
+class [[nodiscard]] DetachStream : TaskContext::Waiter {
+ public:
+  explicit DetachStream(Stream& stream) noexcept : stream_(stream) {
+    cancel = [](Waiter& waiter) { static_cast<DetachStream&>(waiter).resume(); };
+  }
+  DetachStream(const DetachStream&) = delete;
+  DetachStream& operator=(const DetachStream&) = delete;
+  bool await_ready() const noexcept;
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    coroutine_ = coroutine;
+    suspend(*coroutine.promise().context);
+  }
+  std::optional<HijackedConnection> await_resume() noexcept { return std::move(connection_); }
+
+ private:
+  friend class Stream;
+  void suspend(TaskContext& context) noexcept;
+  void resume();
+
+  Stream& stream_;
+  TaskContext* context_ = nullptr;
+  std::coroutine_handle<> coroutine_;
+  std::optional<HijackedConnection> connection_;
+};
+
 /// A connection that has left HTTP: its bytes, both ways, are the handler's until the handler ends; then what
 /// is queued leaves and the connection is closed in order, also when the handler throws. The server's
 /// timeouts for requests are over, but a peer that takes no byte for the write timeout is still cut off.
@@ -111,9 +141,15 @@ class Stream {
   /// handler does after that is waited for like everything that runs on a reactor.
   void leave_at_stop();
 
+  /// Gives the connection away, once all that was written is with the kernel: the descriptor, for another
+  /// thread or another library, with the bytes that came and were not read. The handler goes on without it;
+  /// this stream is as if the peer had gone. Empty when the peer had, or the stop forces.
+  [[nodiscard]] DetachStream detach() noexcept { return DetachStream(*this); }
+
  private:
   friend class ReadStream;
   friend class WriteStream;
+  friend class DetachStream;
   friend class Session;
   friend struct SessionEnvironment;
 
@@ -121,7 +157,15 @@ class Stream {
   void receive(std::string_view bytes);  ///< bytes have come
   void take(Buffer& bytes) noexcept { unread_.swap(bytes); }
   void end_input();  ///< no more will
-  [[nodiscard]] bool holds_back() const noexcept { return unread_.size() >= kMaxUnreadBytes; }
+  [[nodiscard]] std::string take_unread() {
+    std::string bytes(unread_.view());
+    unread_.release();
+    return bytes;
+  }
+  [[nodiscard]] bool holds_back() const noexcept {
+    return unread_.size() >= kMaxUnreadBytes || detacher_ != nullptr;
+  }
+  void on_detach(HijackedConnection connection);  ///< the session is gone, the handler goes on
   void on_room() {
     if (writer_ != nullptr) std::exchange(writer_, nullptr)->resume();
   }
@@ -129,16 +173,25 @@ class Stream {
   void abandon() noexcept {  ///< the connection is gone; whoever waits is told by its context
     reader_ = nullptr;
     writer_ = nullptr;
+    detacher_ = nullptr;
   }
 
   [[nodiscard]] bool gone() const noexcept;
+
+  /// The force of a connection that was detached, on the reactor's thread.
+  struct Cancel {
+    TaskContext& context;
+    void operator()() const { context.cancel(); }
+  };
 
   Exchange& exchange_;
   Buffer unread_;
   Buffer handed_out_;  // by the last read()
   ReadStream* reader_ = nullptr;
   WriteStream* writer_ = nullptr;
-  size_t appended_ = 0;  // of what was prepared since that was last empty
+  DetachStream* detacher_ = nullptr;
+  std::optional<std::stop_callback<Cancel>> forced_;  // once detached
+  size_t appended_ = 0;                               // of what was prepared since that was last empty
   bool refused_write_ = false;
   bool leaves_at_stop_ = false;
 };

@@ -14,6 +14,7 @@ class Connection : public Link {
     open,
     lingering,  ///< nothing more is sent; input is read and dropped until the peer ends its side
     ending,     ///< waiting for the last events, then the descriptor is closed
+    detaching,  ///< nothing is in flight: the descriptor leaves
   };
 
   Connection(Token token, Loop& loop, int fd, typename P::Environment& environment)

@@ -88,6 +88,7 @@ enum class CloseWish : uint8_t {
   direct,  ///< nothing more can come: close at once
   linger,  ///< more input may be on its way: end our side, read to the peer's end, then close
   reset,   ///< as linger, but no end in order: it would be taken for the end of what is only a part
+  detach,  ///< no end: somebody else goes on with the descriptor
 };
 
 }  // namespace lastcall

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <concepts>
+#include <memory>
 #include <string_view>
 #include <utility>
 
+#include <lastcall/net/detached.hpp>
 #include <lastcall/net/link.hpp>
 
 namespace lastcall {
@@ -27,6 +29,7 @@ namespace lastcall {
 ///   describe(now, sink)      tells who is not answered in full, for the report; takes no memory unless the
 ///                            sink says that it may
 ///   unanswered()             since when a request is not answered in full, kNever for none, and its route
+///   on_detach(detached)      the descriptor has left, as wished; on_close() is not called
 ///   on_close()               the connection is gone; the protocol is destroyed next
 ///
 /// Work that outlives its connection counts itself in loop.counters.active, so that the stop waits for it.
@@ -47,6 +50,7 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.refuse_overload() } -> std::same_as<void>;
   { p.describe(Instant(), sink) } -> std::same_as<void>;
   { p.unanswered() } -> std::same_as<std::pair<Instant, const char*>>;
+  { p.on_detach(std::shared_ptr<DetachedConnection>()) } -> std::same_as<void>;
   { p.on_close() } -> std::same_as<void>;
 };
 

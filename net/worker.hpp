@@ -15,6 +15,7 @@
 #include <lastcall/core/slot_table.hpp>
 #include <lastcall/net/address.hpp>
 #include <lastcall/net/connection.hpp>
+#include <lastcall/net/detached.hpp>
 #include <lastcall/net/protocol.hpp>
 #include <lastcall/net/socket.hpp>
 #include <lastcall/shutdown/control.hpp>
@@ -101,6 +102,8 @@ class Worker {
   void linger(Conn& connection, CloseReason reason);
   void end(Conn& connection, CloseReason reason);
   [[nodiscard]] bool release_if_ended(Conn& connection);
+  void stop_receiving(Conn& connection);
+  void detach(Conn& connection);
   void steer_input(Conn& connection);
   void count(Conn& connection);
   [[nodiscard]] Instant due(Conn& connection);
@@ -150,6 +153,7 @@ class Worker {
   SlotTable<Conn> connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   DrainGate gate_;
+  DetachedSet detached_;
   Timer look_for_oldest_;
   Timer beat_;
   LoopLag lag_;

@@ -15,7 +15,8 @@ Worker<B, P>::Worker(const WorkerOptions& options, StopControl& control)
             .mailbox = reactor_.mailbox(),
             .buffers = reactor_.buffers(),
             .counters = control.counters(options.id)},
-      connections_(options.max_connections + kOverloadSlack, kFirstConnection) {
+      connections_(options.max_connections + kOverloadSlack, kFirstConnection),
+      detached_(loop_, control) {
   io().watch_start(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                    control_.broadcast_fd());
   look_for_oldest_.kind = static_cast<uint16_t>(TimerKind::worker);
@@ -30,6 +31,7 @@ Worker<B, P>::~Worker() {
   loop_.timers.cancel(look_for_oldest_);
   loop_.timers.cancel(beat_);
   end_all();
+  detached_.end();
   io().watch_stop(Token{.slot = kBroadcastSlot, .generation = 1, .kind = kBroadcast},
                   control_.broadcast_fd());
 }
@@ -42,6 +44,7 @@ void Worker<B, P>::run() {
   while (!stopped_) turn();
   here_ = nullptr;
   end_all();
+  detached_.end();
   control_.acknowledge(options_.id, Phase::stopped);
 }
 
@@ -228,6 +231,10 @@ void Worker<B, P>::fulfil_close_wish(Conn& connection) {
       return;
     case CloseWish::linger:
     case CloseWish::reset: linger(connection, reason); return;
+    case CloseWish::detach:
+      stop_receiving(connection);
+      if (!connection.receiving_) connection.state_ = State::detaching;
+      return;
   }
 }
 
@@ -257,18 +264,40 @@ void Worker<B, P>::end(Conn& connection, CloseReason reason) {
   } else if (!whole && classify(connection.reason_) == CloseClass::aborted) {
     static_cast<void>(set_linger_zero(connection.fd_));
   }
-  if (connection.receiving_ && !connection.receive_ending_) {
-    connection.receive_ending_ = true;
-    if (io().recv_pause(connection.token_, connection.fd_)) {
-      connection.receiving_ = false;
-      connection.receive_ending_ = false;
-    }
-  }
+  stop_receiving(connection);
   connection.touch();
 }
 
 template <class B, class P>
+void Worker<B, P>::stop_receiving(Conn& connection) {
+  if (!connection.receiving_ || connection.receive_ending_) return;
+  connection.receive_ending_ = true;
+  if (!io().recv_pause(connection.token_, connection.fd_)) return;
+  connection.receiving_ = false;
+  connection.receive_ending_ = false;
+}
+
+/// Its slot is free from here on; whoever has the descriptor is counted as active until it says that it is
+/// over.
+template <class B, class P>
+void Worker<B, P>::detach(Conn& connection) {
+  if (!connection.counted_active_) {
+    add(loop_.counters.active, 1);
+    add(loop_.counters.idle, uint64_t(-1));
+  }
+  loop_.timers.cancel(connection.timer_);
+  io().release(connection.token_, connection.fd_);
+  connection.protocol_.on_detach(detached_.add(connection.fd_, connection.bytes_sent_));
+  connections_.release(connection);
+  static_cast<void>(gate_.leave());
+}
+
+template <class B, class P>
 bool Worker<B, P>::release_if_ended(Conn& connection) {
+  if (connection.state_ == State::detaching) {
+    detach(connection);
+    return true;
+  }
   if (connection.state_ != State::ending || connection.receiving_ || connection.sending_) return false;
   switch (classify(connection.reason_)) {
     case CloseClass::completed: add(loop_.counters.completed, 1); break;
@@ -295,12 +324,8 @@ void Worker<B, P>::steer_input(Conn& connection) {
   if (wanted && !connection.receiving_) {
     connection.receiving_ = true;
     io().recv_start(connection.token_, connection.fd_);
-  } else if (!wanted && connection.receiving_ && !connection.receive_ending_) {
-    connection.receive_ending_ = true;
-    if (io().recv_pause(connection.token_, connection.fd_)) {
-      connection.receiving_ = false;
-      connection.receive_ending_ = false;
-    }
+  } else if (!wanted) {
+    stop_receiving(connection);
   }
 }
 

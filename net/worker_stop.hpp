@@ -117,6 +117,7 @@ void Worker<B, P>::force() {
   connections_.for_each([this](Conn& connection) {
     if (connection.reason_ != CloseReason::forced) force(connection);
   });
+  detached_.force();
   if (gate_.closed()) control_.acknowledge(options_.id, Phase::forcing);
 }
 

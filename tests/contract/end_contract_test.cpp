@@ -57,6 +57,27 @@ TYPED_TEST(EndContract, AbortThenPauseEndsOnce) {
   this->settle();
 }
 
+// Whoever gets a descriptor goes on with what the backend has not seen; here, that is the backend itself
+// under another name, which a registration that stayed would forbid.
+TYPED_TEST(EndContract, ReleasedDescriptorIsOpenAndForgotten) {
+  auto [server, peer] = this->pair();
+  this->recv_start(server);
+  peer.write("first");
+  ASSERT_TRUE(this->run_until([&] { return this->state(server).received == "first"; }));
+  this->recv_pause_and_wait(server);
+  peer.write("second");
+  this->release(server);
+  Named again = this->adopt(server.fd);
+  this->recv_start(again);
+  ASSERT_TRUE(this->run_until([&] { return this->state(again).received == "second"; }));
+  peer.half_close();
+  ASSERT_TRUE(this->run_until([&] { return !this->state(again).receiving; }));
+  EXPECT_EQ(this->state(again).recv_end, 0);
+  auto [unused, other] = this->pair();  // nothing was started on it
+  this->release(unused);
+  this->close(this->adopt(unused.fd));
+}
+
 // Law 3: a sink is in reach only of wait, so what a start finds must wait for it.
 TYPED_TEST(EndContract, NothingIsLostBetweenStartAndWait) {
   Named listener = this->listen();

@@ -155,6 +155,10 @@ class Contract : public testing::Test {
     io().close(named.token, named.fd);
     states_.erase(key(named.token));
   }
+  void release(Named named) {
+    io().release(named.token, named.fd);
+    states_.erase(key(named.token));
+  }
   /// Ends what is in flight, then closes: a connection's way out when its peer is of no interest.
   void abort_and_close(Named named) {
     if (!state(named).idle()) {

@@ -142,13 +142,17 @@ void SimBackend::half_close(int fd) {
 }
 
 void SimBackend::close(Token token, int fd) {
+  release(token, fd);
+  network_->close(fd);
+}
+
+void SimBackend::release(Token token, int fd) {
   if (Descriptor* descriptor = find(fd)) {
     LASTCALL_CHECK(descriptor->slot == token.slot && descriptor->generation == token.generation);
     LASTCALL_CHECK(!descriptor->busy());  // operations must have ended before
     slots_.erase(descriptor->slot);
     descriptors_.erase(fd);
   }
-  network_->close(fd);
 }
 
 // --- waiting

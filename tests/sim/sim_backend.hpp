@@ -59,6 +59,7 @@ class SimBackend {
   void half_close(int fd);
   void abort(int fd) { network_->shutdown_both(fd); }
   void close(Token token, int fd);
+  void release(Token token, int fd);
   [[nodiscard]] int unread(int fd) const { return network_->unread(fd); }
   [[nodiscard]] uint64_t progress(int fd) const { return network_->progress(fd); }
 

@@ -107,6 +107,99 @@ TEST_P(StreamStopTest, APeerThatVanishesIsCountedOnce) {
   server.expect_balance();
 }
 
+/// A simulated descriptor is not the kernel's: who holds it cannot close it, so the test does.
+void close_given_away(SimServer& server) {
+  for (int fd = SimNetwork::kFirstDescriptor; fd < SimNetwork::kFirstDescriptor + 8; ++fd) {
+    if (fd != server.listener && server.network.is_open(fd)) server.network.close(fd);
+  }
+}
+
+TEST_P(StreamStopTest, ADetachedOneIsActiveUntilItIsOver) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/detach?n=5&ms=10000") + "unread");
+  server.settle();
+  EXPECT_EQ(peer.read_all(), "xxxxx");
+  EXPECT_FALSE(peer.saw_eof());
+  EXPECT_EQ(server.counters().active, 2u);  // and its handler
+  server.enter(Phase::draining);
+  server.run_for(9s);
+  EXPECT_EQ(server.counters().active, 2u);
+  EXPECT_EQ(server.ended(), 0u);
+  server.run_for(2s);
+  EXPECT_EQ(server.counters().active, 0u);
+  EXPECT_EQ(server.counters().completed, 1u);
+  server.expect_balance();
+  close_given_away(server);
+}
+
+TEST_P(StreamStopTest, ItIsDetachedWhenAllItWroteHasLeft) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.set_window(1000);
+  peer.write(get("/detach?n=50000&ms=1000"));
+  server.run_for(10s);
+  EXPECT_EQ(server.counters().active, 1u);  // not yet: nobody holds it
+  peer.set_window(1'000'000);
+  std::string all = peer.read_all();
+  server.run_for(500ms);
+  all += peer.read_all();
+  EXPECT_EQ(all.size(), 50'000u);
+  EXPECT_EQ(server.counters().active, 2u);
+  server.run_for(1s);
+  EXPECT_EQ(server.counters().completed, 1u);
+  server.expect_balance();
+  close_given_away(server);
+}
+
+TEST_P(StreamStopTest, APeerThatGoesBeforeItIsDetachedIsNotGivenAway) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.set_window(1000);
+  peer.write(get("/detach?n=50000&ms=1000"));
+  server.settle();
+  peer.reset();
+  server.settle();
+  EXPECT_EQ(server.counters().active, 0u);
+  EXPECT_EQ(server.counters().completed, 1u);
+  server.expect_balance();
+}
+
+TEST_P(StreamStopTest, TheForceComesBeforeItIsDetached) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.set_window(1000);
+  peer.write(get("/detach?n=50000&ms=1000"));
+  server.settle();
+  server.enter(Phase::draining);
+  server.settle();
+  server.enter(Phase::forcing);
+  server.run_for(1s);
+  EXPECT_EQ(server.counters().active, 0u);
+  EXPECT_EQ(server.counters().aborted, 1u);
+  EXPECT_EQ(server.control.take_aborted().size(), 1u);
+  server.expect_balance();
+}
+
+TEST_P(StreamStopTest, ADetachedOneIsForced) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/detach?ms=10000"));
+  server.settle();
+  server.enter(Phase::draining);
+  server.settle();
+  server.enter(Phase::forcing);
+  server.settle();
+  const std::vector<AbortedExchange> aborted = server.control.take_aborted();
+  ASSERT_EQ(aborted.size(), 1u);
+  EXPECT_EQ(aborted[0].state, "hijacked");
+  EXPECT_EQ(aborted[0].target, "/detach?ms=10000");
+  EXPECT_EQ(server.counters().active, 0u);  // its handler was told, and has let go
+  EXPECT_EQ(server.counters().aborted, 1u);
+  server.expect_balance();
+  close_given_away(server);
+}
+
 TEST_P(StreamStopTest, ManyInAnyStateAreCountedOnce) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);

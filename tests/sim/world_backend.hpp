@@ -45,6 +45,7 @@ class WorldBackend {
   void half_close(int fd);
   void abort(int fd);
   void close(Token token, int fd);
+  void release(Token token, int fd) { inner_.release(token, fd); }
   [[nodiscard]] int unread(int fd);
   [[nodiscard]] uint64_t progress(int fd) const;
 

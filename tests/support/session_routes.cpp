@@ -72,6 +72,13 @@ Task<> hijack(Request& request, Response& response) {
   }
 }
 
+Task<> detach(Request& request, Response& response) {
+  Stream& own = response.hijack();
+  static_cast<void>(co_await own.write(std::string(number(request, "n"), 'x')));
+  std::optional<HijackedConnection> taken = co_await own.detach();
+  if (taken) co_await sleep_for(std::chrono::milliseconds(number(request, "ms")));
+}
+
 }  // namespace
 
 void add_routes(const AddRoute& add) {
@@ -93,6 +100,7 @@ void add_routes(const AddRoute& add) {
   add(Method::get, "/throw", [](const Request&, Response&) { throw std::runtime_error("on purpose"); }, {});
   add(Method::get, "/throw-later", throw_later, {});
   add(Method::get, "/hijack", hijack, {});
+  add(Method::get, "/detach", detach, {});
 }
 
 void add_routes(SessionHost& host) {

@@ -19,6 +19,7 @@ namespace lastcall::test {
 ///   GET /sleep?ms=N       coroutine: "slept" after N ms, or "cut short"
 ///   GET /stream?n=N&ms=M  coroutine: N pieces, M ms apart
 ///   GET /throw            throws; GET /throw-later: after a first write
+///   GET /detach?n=N&ms=M  leaves HTTP with N bytes, takes the descriptor and holds it for M ms
 ///   GET /hijack           leaves HTTP and says back what comes; ?leave=1: opts out of the stop's patience
 using AddRoute = std::function<void(Method, std::string_view, Handler, RouteOptions)>;
 void add_routes(const AddRoute& add);
