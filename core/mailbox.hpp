@@ -36,14 +36,16 @@ class Mailbox {
     return true;
   }
 
-  /// Runs what has been posted so far; what these messages post runs in the next call. Owner thread only.
-  void run_all() {
+  /// Runs what has been posted so far; what these messages post runs in the next call. False when there was
+  /// nothing. Owner thread only.
+  bool run_all() {
     std::vector<Message> batch;
     {
       std::lock_guard lock(mutex_);
       batch.swap(messages_);
     }
     for (Message& message : batch) message();
+    return !batch.empty();
   }
 
   /// Refuses messages from now on; run_all() still runs what came before. Owner thread only.

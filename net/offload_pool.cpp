@@ -51,6 +51,9 @@ OffloadPool::OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::functi
   shared_->begin = std::move(begin);
 }
 
+OffloadPool::OffloadPool(NoThreads, uint32_t queue_limit)
+    : shared_(std::make_shared<Shared>()), max_threads_(0), queue_limit_(queue_limit) {}
+
 OffloadPool::~OffloadPool() {
   if (!joined_) static_cast<void>(join_until(kNever));
 }
@@ -60,8 +63,8 @@ bool OffloadPool::try_submit(Task task) {
   std::lock_guard lock(shared_->mutex);
   const uint64_t unfinished = shared_->queue.size() + shared_->running;
   if (shared_->closed || unfinished >= uint64_t{max_threads_} + queue_limit_) return false;
-  if (unfinished >= threads_.size() && threads_.size() < max_threads_ && !start_thread() && threads_.empty())
-    return false;
+  const bool wants_thread = unfinished >= threads_.size() && threads_.size() < max_threads_;
+  if (wants_thread && !start_thread() && threads_.empty()) return false;
   shared_->queue.push_back(std::move(task));
   shared_->work.notify_one();
   return true;
@@ -96,6 +99,17 @@ void OffloadPool::run(const std::shared_ptr<Shared>& shared, uint32_t index) {
   }
 }
 
+bool OffloadPool::run_one() {
+  if (max_threads_ != 0) return false;
+  std::unique_lock lock(shared_->mutex);
+  if (shared_->queue.empty()) return false;
+  Task task = std::move(shared_->queue.front());
+  shared_->queue.pop_front();
+  lock.unlock();
+  run_and_destroy(std::move(task));
+  return true;
+}
+
 void OffloadPool::close() noexcept {
   std::lock_guard lock(shared_->mutex);
   shared_->closed = true;
@@ -107,7 +121,7 @@ bool OffloadPool::join_until(Instant deadline) {
   close();
   std::deque<Task> unrun;  // destroyed after the lock is given back: its destructors are the caller's code
   std::unique_lock lock(shared_->mutex);
-  auto done = [&] { return shared_->done(); };
+  auto done = [&] { return max_threads_ == 0 || shared_->done(); };
   const bool in_time = deadline == kNever ? (shared_->finished.wait(lock, done), true)
                                           : shared_->finished.wait_until(lock, to_steady(deadline), done);
   unrun.swap(shared_->queue);

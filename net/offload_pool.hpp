@@ -19,12 +19,17 @@ namespace lastcall {
 /// What the threads share is owned by them as well as by the pool, since join_until() may have to leave a
 /// thread behind in a task that does not return: such a thread touches nothing of the pool when its task ends
 /// after all. What the task itself refers to is the caller's concern; leave by _exit(2).
+///
+/// A pool without threads runs nothing by itself: tasks wait until somebody calls run_one(). For tests.
 class OffloadPool {
  public:
   using Task = std::move_only_function<void()>;
+  struct NoThreads {};
 
   /// At most `max_threads` (from 1) tasks run and `queue_limit` more wait. Each thread begins with `begin`.
   OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin = {});
+  /// At most `queue_limit` tasks wait for run_one(); what waits at the end is destroyed unrun.
+  OffloadPool(NoThreads mode, uint32_t queue_limit);
   OffloadPool(const OffloadPool&) = delete;
   OffloadPool& operator=(const OffloadPool&) = delete;
   ~OffloadPool();  ///< close() and, unless join_until() was called, join without limit
@@ -32,6 +37,10 @@ class OffloadPool {
   /// False, with the task destroyed, when max_threads + queue_limit tasks are unfinished, after close(), or
   /// when there is no thread and none can be made. From any thread.
   [[nodiscard]] bool try_submit(Task task);
+
+  /// Without threads: runs the task that has waited longest, here; false when none waits. With threads:
+  /// false.
+  bool run_one();
 
   /// Refuses work from now on. Tasks that were taken still run. From any thread.
   void close() noexcept;

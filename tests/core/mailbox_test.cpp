@@ -104,5 +104,14 @@ TEST(Mailbox, ManyThreadsPostAndNothingIsLost) {
   EXPECT_TRUE(ordered);
 }
 
+TEST(Mailbox, TellsWhetherThereWasAnything) {
+  Mailbox mailbox;
+  EXPECT_FALSE(mailbox.run_all());
+  mailbox.post([&mailbox] { mailbox.post([] {}); });
+  EXPECT_TRUE(mailbox.run_all());
+  EXPECT_TRUE(mailbox.run_all());
+  EXPECT_FALSE(mailbox.run_all());
+}
+
 }  // namespace
 }  // namespace lastcall

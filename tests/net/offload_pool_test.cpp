@@ -205,5 +205,37 @@ TEST(OffloadPool, SubmittersRaceWithClose) {
   EXPECT_EQ(ran, taken);
 }
 
+TEST(OffloadPool, WithoutThreadsRunsWhenAsked) {
+  std::string ran;
+  bool destroyed_unrun = false;
+  struct Witness {
+    bool* destroyed;
+    explicit Witness(bool* d) : destroyed(d) {}
+    Witness(Witness&& other) noexcept : destroyed(std::exchange(other.destroyed, nullptr)) {}
+    ~Witness() {
+      if (destroyed != nullptr) *destroyed = true;
+    }
+  };
+  {
+    OffloadPool pool(OffloadPool::NoThreads{}, 2);
+    EXPECT_FALSE(pool.run_one());
+    EXPECT_TRUE(pool.try_submit([&ran] { ran += "a"; }));
+    EXPECT_TRUE(pool.try_submit([&ran] { ran += "b"; }));
+    EXPECT_FALSE(pool.try_submit([&ran] { ran += "c"; }));
+    EXPECT_EQ(pool.threads(), 0u);
+    EXPECT_EQ(pool.queued(), 2u);
+    EXPECT_EQ(ran, "");
+    EXPECT_TRUE(pool.run_one());
+    EXPECT_EQ(ran, "a");
+    EXPECT_TRUE(pool.try_submit([&ran, w = Witness(&destroyed_unrun)] { ran += "d"; }));
+    EXPECT_TRUE(pool.run_one());
+    EXPECT_FALSE(destroyed_unrun);
+    pool.close();
+    EXPECT_FALSE(pool.try_submit([] {}));
+  }
+  EXPECT_EQ(ran, "ab");
+  EXPECT_TRUE(destroyed_unrun);
+}
+
 }  // namespace
 }  // namespace lastcall
