@@ -1,6 +1,6 @@
 #pragma once
 
-/// All of lastcall's public interface.
+/// All of lastcall's public interface, but <lastcall/http/test_client.hpp>, which is for tests.
 
 #include <lastcall/http/completion.hpp>
 #include <lastcall/http/event_stream.hpp>

@@ -11,6 +11,7 @@
 #include <lastcall/core/log.hpp>
 #include <lastcall/core/thread.hpp>
 #include <lastcall/http/server.hpp>
+#include <lastcall/http/server_parts.hpp>
 #include <lastcall/http/server_run.hpp>
 
 namespace lastcall {
@@ -197,6 +198,10 @@ Server::~Server() {
     state_->thread.join();
   }
   if (state_->left_behind) static_cast<void>(state_.release());
+}
+
+ServerParts Server::parts() const noexcept {
+  return {state_->options, state_->router, state_->routes, state_->route_error};
 }
 
 Server& Server::route(Method method, std::string_view pattern, Handler handler, RouteOptions options) {

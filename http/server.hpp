@@ -23,6 +23,8 @@
 
 namespace lastcall {
 
+struct ServerParts;
+
 enum class IoChoice : uint8_t { automatic, epoll, io_uring };
 
 struct ServerOptions {
@@ -145,6 +147,9 @@ class Server {
   [[nodiscard]] std::stop_token drain_token() const noexcept;
 
  private:
+  friend class TestClient;
+  [[nodiscard]] ServerParts parts() const noexcept;
+
   struct State;
   std::unique_ptr<State> state_;
 };
