@@ -11,7 +11,7 @@
 
 #include <lastcall/core/check.hpp>
 #include <lastcall/net/link.hpp>
-#include <lastcall/net/offload_pool.hpp>
+#include <lastcall/net/worker_pool.hpp>
 
 namespace lastcall {
 
@@ -266,11 +266,12 @@ inline SleepFor until(std::stop_token token) noexcept {
 }
 
 /// The worker pool's queue was full, or the server is past its stop: nothing ran. Answer 503 with
-/// Retry-After.
+/// Retry-After; a handler that takes the value() all the same is answered for so.
 struct OffloadRejected {};
 
 /// `co_await offload([&] { return db.find(id); })`: runs a blocking function on a thread of the worker pool
-/// and resumes on the reactor with std::expected<its result, OffloadRejected>. What it throws is thrown here.
+/// (the server's, or the one given: `offload(pool, f)`) and resumes on the reactor with std::expected<its
+/// result, OffloadRejected>. What it throws is thrown here.
 /// A function that runs cannot be cancelled; what it refers to stays alive until it has returned.
 template <class F>
 class [[nodiscard]] Offload {
@@ -278,6 +279,7 @@ class [[nodiscard]] Offload {
   using Value = std::invoke_result_t<F&>;
 
   explicit Offload(F function) : function_(std::move(function)) {}
+  Offload(WorkerPool& pool, F function) : function_(std::move(function)), pool_(&pool.pool_) {}
 
   bool await_ready() noexcept { return false; }
   template <class Promise>
@@ -288,7 +290,9 @@ class [[nodiscard]] Offload {
     // From the moment of submission on another thread may be in run(); this object lives in the waiting
     // coroutine.
     accepted_ = true;
-    if (context_->pool().try_submit([this] { run(); })) return true;
+    OffloadPool& home = context_->pool();
+    auto work = [this] { run(); };
+    if (pool_ == nullptr ? home.try_submit(work) : home.try_submit_to(*pool_, work)) return true;
     accepted_ = false;
     return false;
   }
@@ -318,6 +322,7 @@ class [[nodiscard]] Offload {
 
   using Storage = std::conditional_t<std::is_void_v<Value>, std::monostate, Value>;
   F function_;
+  OffloadPool* pool_ = nullptr;  // none: the server's
   TaskContext* context_ = nullptr;
   std::coroutine_handle<> coroutine_;
   std::optional<Storage> value_;
@@ -328,6 +333,10 @@ class [[nodiscard]] Offload {
 template <class F>
 Offload<F> offload(F function) {
   return Offload<F>(std::move(function));
+}
+template <class F>
+Offload<F> offload(WorkerPool& pool, F function) {
+  return Offload<F>(pool, std::move(function));
 }
 
 }  // namespace lastcall

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -11,7 +12,7 @@
 namespace lastcall {
 
 /// A bounded pool of threads for work that blocks. Threads are started when work finds none free, up to the
-/// maximum, and stay: a server that never offloads has none. They take no signals and are named "offload-N".
+/// maximum, and stay: a server that never offloads has none. They take no signals and are named "NAME-N".
 ///
 /// A task should not throw: what escapes is logged as event=offload_exception and dropped. A task is
 /// destroyed on the thread that ran it, before it stops counting as running.
@@ -27,7 +28,8 @@ class OffloadPool {
   struct NoThreads {};
 
   /// At most `max_threads` (from 1) tasks run and `queue_limit` more wait. Each thread begins with `begin`.
-  OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin = {});
+  OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin = {},
+              std::string name = "offload");
   /// At most `queue_limit` tasks wait for run_one(); what waits at the end is destroyed unrun.
   OffloadPool(NoThreads mode, uint32_t queue_limit);
   OffloadPool(const OffloadPool&) = delete;
@@ -37,6 +39,12 @@ class OffloadPool {
   /// False, with the task destroyed, when max_threads + queue_limit tasks are unfinished, after close(), or
   /// when there is no thread and none can be made. From any thread.
   [[nodiscard]] bool try_submit(Task task);
+
+  /// Has `other` run the task, under its limits; join_until() of this one waits for it, too. So work for a
+  /// server's handlers is over when the server's own pool is, wherever it runs. False as try_submit() of
+  /// either. A pool without threads keeps the task to itself, and other's limits. From any thread; `other`
+  /// outlives what it runs.
+  [[nodiscard]] bool try_submit_to(OffloadPool& other, Task task);
 
   /// Without threads: runs the task that has waited longest, here; false when none waits. With threads:
   /// false.
@@ -52,13 +60,14 @@ class OffloadPool {
 
   // From any thread; a moment later they may be different.
   [[nodiscard]] uint32_t queued() const noexcept;   ///< taken, not started
-  [[nodiscard]] uint32_t running() const noexcept;  ///< in a task now
+  [[nodiscard]] uint32_t running() const noexcept;  ///< in a task now, or with another pool
   [[nodiscard]] uint32_t threads() const noexcept;  ///< started so far
 
  private:
   struct Shared;
   static void run(const std::shared_ptr<Shared>& shared, uint32_t index);
   [[nodiscard]] bool start_thread();  // with the lock held
+  [[nodiscard]] bool keep(const OffloadPool& whose, Task task);
 
   std::shared_ptr<Shared> shared_;
   std::vector<std::thread> threads_;  // guarded by shared_->mutex

@@ -13,6 +13,7 @@
 
 #include <lastcall/core/clock.hpp>
 #include <lastcall/net/offload_pool.hpp>
+#include <lastcall/net/worker_pool.hpp>
 
 namespace lastcall {
 namespace {
@@ -235,6 +236,62 @@ TEST(OffloadPool, WithoutThreadsRunsWhenAsked) {
   }
   EXPECT_EQ(ran, "ab");
   EXPECT_TRUE(destroyed_unrun);
+}
+
+// What another pool runs for this one is over before this one is.
+TEST(OffloadPool, JoinWaitsForWhatAnotherPoolRuns) {
+  std::latch go(1);
+  std::atomic<int> ran = 0, begun = 0;
+  OffloadPool other(1, 1, {}, "other");
+  OffloadPool home(1, 1, [&begun] { ++begun; });
+  auto work = [&] {
+    go.wait();
+    ++ran;
+  };
+  EXPECT_TRUE(home.try_submit_to(other, work));
+  EXPECT_TRUE(home.try_submit_to(other, work));
+  EXPECT_FALSE(home.try_submit_to(other, work));  // other's limits, whoever asks
+  EXPECT_FALSE(other.try_submit(work));
+  EXPECT_TRUE(home.try_submit([] {}));
+  EXPECT_GE(home.running(), 2u);
+  std::thread release([&go] { go.count_down(); });
+  EXPECT_TRUE(home.join_until(kNever));
+  EXPECT_EQ(ran, 2);
+  EXPECT_EQ(begun, 3);  // a thread of its own, and twice one that works for it
+  EXPECT_EQ(home.running(), 0u);
+  EXPECT_FALSE(home.try_submit_to(other, work));
+  EXPECT_TRUE(other.try_submit(work));
+  release.join();
+}
+
+TEST(OffloadPool, GivesUpOnWhatAnotherPoolRuns) {
+  std::latch go(1);
+  OffloadPool other(1, 1);
+  {
+    OffloadPool home(1, 1);
+    EXPECT_TRUE(home.try_submit_to(other, [&go] { go.wait(); }));
+    EXPECT_FALSE(home.join_until(Instant{}));
+  }
+  go.count_down();  // it comes back to a pool that is gone
+}
+
+TEST(OffloadPool, WithoutThreadsKeepsTheLimitsOfOthers) {
+  std::string ran;
+  OffloadPool other(1, 1);
+  OffloadPool home(OffloadPool::NoThreads{}, 1);
+  EXPECT_TRUE(home.try_submit_to(other, [&ran] { ran += "a"; }));
+  EXPECT_TRUE(home.try_submit([&ran] { ran += "b"; }));
+  EXPECT_TRUE(home.try_submit_to(other, [&ran] { ran += "c"; }));
+  EXPECT_FALSE(home.try_submit_to(other, [] {}));
+  EXPECT_FALSE(home.try_submit([] {}));
+  while (home.run_one()) {
+  }
+  EXPECT_EQ(ran, "abc");
+  EXPECT_EQ(other.threads(), 0u);
+}
+
+TEST(WorkerPool, HasThreads) {
+  EXPECT_THROW(WorkerPool("none", {.threads = 0}), std::invalid_argument);
 }
 
 }  // namespace
