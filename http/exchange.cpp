@@ -21,6 +21,13 @@ void task_finished(TaskContext& context) {
 
 }  // namespace
 
+HandlerTimer::HandlerTimer(Exchange& whose) noexcept
+    : TaskTimer([](TaskTimer& timer) {
+        Exchange& late = static_cast<HandlerTimer&>(timer).exchange;
+        late.session->handler_late(late);
+      }),
+      exchange(whose) {}
+
 Exchange::Exchange(SessionEnvironment& env)
     : environment(env),
       storage(env.loop.buffers),
@@ -28,11 +35,13 @@ Exchange::Exchange(SessionEnvironment& env)
       chunk(env.loop.buffers),
       request(*this),
       response(*this, env.loop.buffers),
-      context(*this, env.loop, env.pool, &task_finished) {
+      context(*this, env.loop, env.pool, &task_finished),
+      timer(*this) {
   head.fields.reserve(kFieldsAtFirst);
 }
 
 void Exchange::reset(bool keep_memory) noexcept {
+  leave_route();
   session = nullptr;
   route = nullptr;
   reader = nullptr;
@@ -60,6 +69,7 @@ SessionEnvironment::~SessionEnvironment() {
     if (exchange->task)
       log_event(LogLevel::warning, "handler_abandoned", {{"route", exchange->route->pattern}});
     exchange->task = {};
+    exchange->leave_route();
   }
 }
 
@@ -111,6 +121,7 @@ void SessionEnvironment::end_abandoned(Exchange& exchange) noexcept {
 }
 
 void SessionEnvironment::abandon(Exchange& exchange) {
+  loop.timers.cancel(exchange.timer);
   exchange.session = nullptr;
   exchange.reader = nullptr;
   exchange.writer = nullptr;

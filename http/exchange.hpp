@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lastcall/http/body_decoder.hpp>
@@ -24,6 +25,12 @@ struct Exchange;
 struct ExchangeContext : TaskContext {
   ExchangeContext(Exchange& whose, Loop& loop, OffloadPool& pool, void (*finished)(TaskContext&)) noexcept
       : TaskContext(loop, pool, finished), exchange(whose) {}
+  Exchange& exchange;
+};
+
+/// Fires when a handler has had its time.
+struct HandlerTimer : TaskTimer {
+  explicit HandlerTimer(Exchange& whose) noexcept;
   Exchange& exchange;
 };
 
@@ -52,9 +59,14 @@ struct Exchange {
   WriteBody* writer = nullptr;
   std::unique_ptr<Stream> stream;  ///< once the connection has left HTTP
   Instant began{};
+  HandlerTimer timer;      ///< armed while a handler is at work whose route limits its time
+  bool in_flight = false;  ///< counts in its route
 
   /// Ready for the next request; `keep_memory`: small buffers stay, for a pool that is nearly empty.
   void reset(bool keep_memory) noexcept;
+  void leave_route() noexcept {
+    if (std::exchange(in_flight, false)) route->in_flight.leave();
+  }
 };
 
 /// How long a connection may take for what, and how much.

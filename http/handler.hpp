@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <functional>
@@ -40,13 +41,49 @@ struct Handler {
 
 /// What a route may set apart from the server's defaults.
 struct RouteOptions {
-  std::optional<uint64_t> max_body_bytes;
+  std::optional<uint64_t> max_body_bytes{};
+  std::optional<Duration> body_timeout{};  ///< without a byte of a body
+  /// For coroutine handlers, from the head of the request on: then the handler's stop_token is requested, and
+  /// the client is answered 503 with Retry-After and Connection: close; an answer under way breaks off. Not
+  /// of a connection that has left HTTP.
+  std::optional<Duration> handler_timeout{};
+  /// Requests of this route at one time, on all reactors together, from their head to the end of answer and
+  /// handler; more are answered 503 with Retry-After at once.
+  std::optional<uint32_t> max_in_flight{};
+
+  /// These, and what they leave open as in `defaults`.
+  [[nodiscard]] RouteOptions or_else(const RouteOptions& defaults) const {
+    return {.max_body_bytes = max_body_bytes ? max_body_bytes : defaults.max_body_bytes,
+            .body_timeout = body_timeout ? body_timeout : defaults.body_timeout,
+            .handler_timeout = handler_timeout ? handler_timeout : defaults.handler_timeout,
+            .max_in_flight = max_in_flight ? max_in_flight : defaults.max_in_flight};
+  }
+};
+
+/// How many requests of a route there are. Moves only while there are none. From any thread.
+class InFlight {
+ public:
+  InFlight() = default;
+  InFlight(InFlight&&) noexcept {}  // NOLINT: none to take over
+  InFlight& operator=(InFlight&&) noexcept { return *this; }
+
+  /// One more; false, with nothing changed, when there are `most`.
+  [[nodiscard]] bool enter(uint32_t most) noexcept {
+    if (count_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+    leave();
+    return false;
+  }
+  void leave() noexcept { count_.fetch_sub(1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> count_{0};
 };
 
 struct Route {
   std::string pattern;
   Handler handler;
   RouteOptions options;
+  mutable InFlight in_flight{};  // counted where there is a limit only; routes are shared by all reactors
 };
 
 }  // namespace lastcall

@@ -112,7 +112,8 @@ const std::string& Request::peer() const {
 }
 
 bool ReadBody::suspend(TaskContext& context) {
-  if (context.cancelled() || !exchange_.body.empty() || exchange_.decoder.complete()) return false;
+  if (context.cancelled() || exchange_.decoder.complete()) return false;
+  if (!whole_ && !exchange_.body.empty()) return false;
   exchange_.reader = this;
   context.wait_for(*this);
   exchange_.session->body_wanted(exchange_);
@@ -124,6 +125,7 @@ void ReadBody::resume() {
 }
 
 std::string_view ReadBody::await_resume() noexcept {
+  if (whole_) return exchange_.context.cancelled() ? std::string_view() : exchange_.body.view();
   exchange_.chunk.clear();
   if (exchange_.context.cancelled()) return {};
   exchange_.chunk.swap(exchange_.body);

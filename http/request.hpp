@@ -12,10 +12,10 @@ namespace lastcall {
 
 struct Exchange;
 
-/// `co_await request.read()`: see Request::read.
+/// `co_await request.read()`, `co_await request.read_all()`: see Request.
 class [[nodiscard]] ReadBody : TaskContext::Waiter {
  public:
-  explicit ReadBody(Exchange& exchange) noexcept : exchange_(exchange) {
+  ReadBody(Exchange& exchange, bool whole) noexcept : exchange_(exchange), whole_(whole) {
     cancel = [](Waiter& waiter) { static_cast<ReadBody&>(waiter).resume(); };
   }
   bool await_ready() noexcept { return false; }
@@ -28,11 +28,13 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
 
  private:
   friend class Session;
+  [[nodiscard]] bool whole() const noexcept { return whole_; }  // waits for the end of the body
   bool suspend(TaskContext& context);
   void resume();
 
   Exchange& exchange_;
   std::coroutine_handle<> coroutine_;
+  bool whole_;
 };
 
 /// A request as the handler sees it. Views are valid until a synchronous handler returns, or until a
@@ -60,14 +62,18 @@ class Request {
   /// Value of the first `name=value` of the query, with %XX and '+' decoded.
   [[nodiscard]] std::optional<std::string> query_param(std::string_view name) const;
 
-  /// The whole body, decoded: for synchronous handlers, which run when it is complete.
+  /// The whole body, decoded: for synchronous handlers, which run when it is complete, and after read_all().
   [[nodiscard]] std::string_view body() const noexcept;
   /// Content-Length of the request, if it has one.
   [[nodiscard]] std::optional<uint64_t> content_length() const noexcept;
   /// For coroutine handlers: the next piece of the body, valid until the next read; empty at the end, and
   /// when the body broke off (then aborted() is true). Memory stays bounded: the client is held back until
   /// the handler reads on.
-  [[nodiscard]] ReadBody read() noexcept { return ReadBody(exchange_); }
+  [[nodiscard]] ReadBody read() noexcept { return ReadBody(exchange_, false); }
+  /// For coroutine handlers: waits for all of the body, of at most max_body_bytes; what read() has not handed
+  /// out, which body() returns from then on. Valid until the next read(). Empty when it broke off (then
+  /// aborted() is true).
+  [[nodiscard]] ReadBody read_all() noexcept { return ReadBody(exchange_, true); }
   /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the
   /// answer.
   [[nodiscard]] bool aborted() const noexcept;

@@ -1,4 +1,5 @@
 #include <exception>
+#include <expected>
 #include <utility>
 
 #include <lastcall/core/log.hpp>
@@ -171,6 +172,10 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
       keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
     state_ = State::handling;
     answer_no_route(exchange, match);
+  } else if (exchange.route->options.max_in_flight && !enter_route(exchange)) {
+    if (body_open()) keep_head(exchange, head_bytes);
+    state_ = State::handling;
+    answer_busy(exchange, "503 Service Unavailable: too many requests at once\n");
   } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
     keep_head(exchange, head_bytes);
     start_task(exchange);
@@ -179,9 +184,15 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   } else {
     keep_head(exchange, head_bytes);
     state_ = State::body;
-    deadline_ = after(loop().now, environment_.options.body_timeout);
+    deadline_ = after(loop().now, body_timeout());
     if (input_waiting().empty()) send_continue(exchange);
   }
+}
+
+/// Counts the request; false when its route has as many as it takes.
+bool Session::enter_route(Exchange& exchange) noexcept {
+  exchange.in_flight = exchange.route->in_flight.enter(*exchange.route->options.max_in_flight);
+  return exchange.in_flight;
 }
 
 /// The head's bytes are lent; who needs them later has them copied, and the views moved over.
@@ -215,10 +226,11 @@ size_t Session::take_body(std::string_view bytes) {
   if (at == 0) return 0;
   continue_owed_ = false;
   behind_ = bytes.substr(at);
-  bool resumes = exchange.reader != nullptr && (!exchange.body.empty() || exchange.decoder.complete());
+  bool resumes = exchange.reader != nullptr &&
+                 (exchange.decoder.complete() || (!exchange.body.empty() && !exchange.reader->whole()));
   // A handler may take its time; a client that it waits for may not.
   bool on_handler = state_ == State::handling && (exchange.reader == nullptr || resumes);
-  deadline_ = on_handler ? kNever : after(loop().now, environment_.options.body_timeout);
+  deadline_ = on_handler ? kNever : after(loop().now, body_timeout());
   if (resumes) {
     std::exchange(exchange.reader, nullptr)->resume();
   }
@@ -270,12 +282,15 @@ void Session::start_task(Exchange& exchange) {
     return;
   }
   name_handler(exchange);
+  if (const auto& timeout = exchange.route->options.handler_timeout)
+    loop().timers.arm(exchange.timer, after(loop().now, *timeout));
   exchange.task.start(exchange.context);
 }
 
 void Session::task_ended(Exchange& exchange) {
   std::exception_ptr error = exchange.task.error();
   exchange.task = {};
+  loop().timers.cancel(exchange.timer);
   if (!error && state_ == State::hijacked) {
     close(CloseWish::linger, CloseReason::finished);
   } else if (!error || exchange.response.gone_) {  // gone_: it was stopped from writing what nobody wants
@@ -283,6 +298,8 @@ void Session::task_ended(Exchange& exchange) {
   } else {
     try {
       std::rethrow_exception(error);
+    } catch (const std::bad_expected_access<OffloadRejected>&) {
+      answer_busy(exchange, "503 Service Unavailable: too much work at once\n");
     } catch (const std::exception& exception) {
       fail(exchange, exception.what());
     } catch (...) {
@@ -295,14 +312,16 @@ void Session::task_ended(Exchange& exchange) {
 
 void Session::body_wanted(Exchange& exchange) {
   if (input_waiting().empty()) send_continue(exchange);
-  deadline_ = after(loop().now, environment_.options.body_timeout);
+  deadline_ = after(loop().now, body_timeout());
+  steer_input();  // who wants all of it at once is not held back by the window
   link_.touch();
 }
 
 /// With what it reads.
 bool Session::is_handler_behind() const noexcept {
   if (state_ == State::hijacked) return exchange_->stream->holds_back();
-  return state_ == State::handling && body_open() && exchange_->body.size() >= kMaxBodyWindow;
+  if (state_ != State::handling || !body_open() || exchange_->body.size() < kMaxBodyWindow) return false;
+  return exchange_->reader == nullptr || !exchange_->reader->whole();
 }
 
 void Session::steer_input() noexcept {

@@ -48,6 +48,7 @@ class Session {
   [[nodiscard]] static bool sends_body(const Exchange& exchange) noexcept;
   void room_wanted() noexcept { wants_room_ = true; }
   void task_ended(Exchange& exchange);
+  void handler_late(Exchange& exchange);  ///< it has had the time that its route gives
   [[nodiscard]] int fd() const noexcept { return link_.fd(); }
 
   // The calls of a connection that leaves HTTP. session_stream.cpp
@@ -81,6 +82,7 @@ class Session {
   [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
   void begin(Exchange& exchange, std::string_view head_bytes, bool plain_target);
   void route(Exchange& exchange, std::string_view head_bytes);
+  [[nodiscard]] static bool enter_route(Exchange& exchange) noexcept;
   void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
   [[nodiscard]] size_t take_body(std::string_view bytes);
   void refuse_body(Refusal refusal);
@@ -89,6 +91,11 @@ class Session {
   void name_handler(Exchange& exchange) noexcept;
   void start_task(Exchange& exchange);
   [[nodiscard]] bool is_handler_behind() const noexcept;
+  [[nodiscard]] Duration body_timeout() const noexcept {
+    const Route* route = exchange_->route;
+    return route == nullptr ? environment_.options.body_timeout
+                            : route->options.body_timeout.value_or(environment_.options.body_timeout);
+  }
   void steer_input() noexcept;
   void use_room();
   [[nodiscard]] bool body_open() const noexcept {
@@ -98,6 +105,7 @@ class Session {
   // session_output.cpp: answers and endings
   void answer_no_route(Exchange& exchange, const Router::Match& match);
   void answer_plain(Exchange& exchange, uint16_t status, std::string_view text);
+  void answer_busy(Exchange& exchange, std::string_view what);
   void fail(Exchange& exchange, std::string_view what);
   void send_continue(Exchange& exchange);
   void write_head(Exchange& exchange, ResponseHead::Framing framing, uint64_t length);

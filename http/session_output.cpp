@@ -35,6 +35,21 @@ void Session::answer_plain(Exchange& exchange, uint16_t status, std::string_view
   finish(exchange);
 }
 
+/// 503 for a request that was not begun, or that could not have what it needs.
+void Session::answer_busy(Exchange& exchange, std::string_view what) {
+  if (exchange.response.head_sent_) return break_off(CloseReason::failed);
+  exchange.response.reset(true);
+  exchange.response.header("Retry-After", "1");
+  answer_plain(exchange, 503, what);
+}
+
+void Session::handler_late(Exchange& exchange) {
+  log_event(LogLevel::debug, "handler_late", {{"route", exchange.route->pattern}});
+  if (exchange.response.head_sent_) return break_off(CloseReason::timed_out);
+  write_refusal(503, "503 Service Unavailable: the answer took too long\n", "Retry-After: 1\r\n");
+  close(CloseWish::linger, CloseReason::timed_out);
+}
+
 void Session::fail(Exchange& exchange, std::string_view what) {
   log_event(LogLevel::error, "handler_failed", {{"route", exchange.route->pattern}, {"what", what}});
   if (exchange.response.head_sent_) return break_off(CloseReason::failed);
@@ -106,7 +121,7 @@ void Session::finish(Exchange& exchange) {
     state_ = State::discarding;
     exchange.body.clear();
     exchange.decoder.set_max_body_bytes(exchange.decoder.received() + kMaxDiscardBytes);
-    deadline_ = after(loop().now, environment_.options.body_timeout);
+    deadline_ = after(loop().now, body_timeout());
   } else {
     close(CloseWish::linger, CloseReason::finished);
   }

@@ -10,6 +10,7 @@ void Session::hijack(Exchange& exchange) {
   state_ = State::hijacked;
   keep_alive_ = false;
   deadline_ = kNever;
+  loop().timers.cancel(exchange.timer);  // it is no answer any more that could be late
   if (!consuming_) exchange.stream->take(input_);
   steer_input();
   link_.touch();

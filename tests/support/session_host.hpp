@@ -50,6 +50,7 @@ class SessionHost {
   [[nodiscard]] Session& session() { return connection_->session(); }
   /// Whom the report would name.
   [[nodiscard]] std::vector<AbortedExchange> unanswered();
+  [[nodiscard]] MemoryReactor& reactor() noexcept { return reactor_; }
   [[nodiscard]] Loop& loop() noexcept { return reactor_.loop(); }
   [[nodiscard]] MemoryLink& link() { return connection_->link(); }
   [[nodiscard]] SessionEnvironment& environment() { return reactor_.environment(); }
