@@ -39,6 +39,7 @@ struct Server::State {
 
   ServerOptions options;
   Router router;
+  GroupScope scope;  // of all routes
   std::vector<Route> routes;
   std::optional<Error> route_error;  // the first one
   std::vector<StopHook> on_shutdown;
@@ -201,20 +202,48 @@ Server::~Server() {
 }
 
 ServerParts Server::parts() const noexcept {
-  return {state_->options, state_->router, state_->routes, state_->route_error};
+  return {state_->options,     state_->router,   state_->routes,
+          state_->route_error, state_->stopping, state_->drain};
 }
 
 Server& Server::route(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
-  state_->check_unused();
-  state_->keep_error(state_->router.add(method, pattern, static_cast<uint32_t>(state_->routes.size())));
-  state_->routes.push_back({std::string(pattern), std::move(handler), options});
+  add(state_->scope, method, pattern, std::move(handler), options);
   return *this;
 }
 
 Server& Server::any(std::string_view pattern, Handler handler, RouteOptions options) {
-  state_->check_unused();
-  state_->keep_error(state_->router.add_any(pattern, static_cast<uint32_t>(state_->routes.size())));
-  state_->routes.push_back({std::string(pattern), std::move(handler), options});
+  add(state_->scope, std::nullopt, pattern, std::move(handler), options);
+  return *this;
+}
+
+/// `method`: none for any.
+void Server::add(const GroupScope& scope, std::optional<Method> method, std::string_view pattern,
+                 Handler handler, const RouteOptions& options) {
+  State& state = *state_;
+  state.check_unused();
+  Result<std::string> whole = scope.pattern(pattern);
+  if (!whole) return state.keep_error(std::unexpected(whole.error()));
+  const auto number = static_cast<uint32_t>(state.routes.size());
+  state.keep_error(method ? state.router.add(*method, *whole, number) : state.router.add_any(*whole, number));
+  state.routes.push_back({*whole, scope.wrap(std::move(handler)), scope.options(options)});
+}
+
+Group Server::group(std::string_view prefix, const RouteOptions& defaults) {
+  return {*this, state_->scope.add_group(prefix, defaults)};
+}
+
+Server& Server::before(Before function) {
+  state_->scope.add(std::move(function));
+  return *this;
+}
+
+Server& Server::after(After function) {
+  state_->scope.add(std::move(function));
+  return *this;
+}
+
+Server& Server::around(Around function) {
+  state_->scope.add(std::move(function));
   return *this;
 }
 

@@ -15,7 +15,7 @@
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/time.hpp>
 #include <lastcall/http/background.hpp>
-#include <lastcall/http/handler.hpp>
+#include <lastcall/http/group.hpp>
 #include <lastcall/http/limits.hpp>
 #include <lastcall/net/gate_tier.hpp>
 #include <lastcall/shutdown/report.hpp>
@@ -96,6 +96,13 @@ class Server {
     return route(Method::patch, pattern, std::move(handler), options);
   }
 
+  /// Routes with a common prefix; see Group.
+  [[nodiscard]] Group group(std::string_view prefix, const RouteOptions& defaults = {});
+  /// Around the handlers of all routes that are registered after it, those of groups included; see Layers.
+  Server& before(Before function);
+  Server& after(After function);
+  Server& around(Around function);
+
   /// Called when a stop begins, by threads of their own, all at once; the stop waits for them until its
   /// deadline. What one throws is logged and makes the exit code 3. Before run() or start().
   Server& on_shutdown(StopHook hook);
@@ -147,7 +154,10 @@ class Server {
   [[nodiscard]] std::stop_token drain_token() const noexcept;
 
  private:
+  friend class Group;
   friend class TestClient;
+  void add(const GroupScope& scope, std::optional<Method> method, std::string_view pattern, Handler handler,
+           const RouteOptions& options);
   [[nodiscard]] ServerParts parts() const noexcept;
 
   struct State;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <optional>
+#include <stop_token>
 #include <vector>
 
 #include <lastcall/http/exchange.hpp>
@@ -15,6 +17,8 @@ struct ServerParts {
   const Router& router;
   const std::vector<Route>& routes;
   const std::optional<Error>& route_error;  ///< the first mistake in a pattern
+  std::atomic<bool>& stopping;              ///< what Server::stopping() tells
+  const std::stop_source& drain;            ///< of Server::drain_token()
 };
 
 }  // namespace lastcall

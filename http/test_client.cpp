@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <limits>
+#include <stop_token>
 #include <utility>
 
 #include <lastcall/core/check.hpp>
@@ -89,7 +91,9 @@ struct TestClient::State {
       : options(session_options(server.options)),
         pool(OffloadPool::NoThreads{}, server.options.offload_threads + server.options.offload_queue),
         reactor(options, server.router, server.routes, pool, server.options.server_name),
-        error(server.route_error ? server.route_error->message : "") {}
+        error(server.route_error ? server.route_error->message : ""),
+        stopping(server.stopping),
+        drain(server.drain) {}
 
   /// Lets go of connections whose requests are answered, once their handlers have ended.
   void forget_ended() {
@@ -101,6 +105,8 @@ struct TestClient::State {
   MemoryReactor reactor;
   std::vector<TestConnection> answered;  // the handler may still be at work, with its client there
   std::string error;
+  std::atomic<bool>& stopping;
+  std::stop_source drain;
   size_t piece = kWhole;
 };
 
@@ -246,6 +252,8 @@ Instant TestClient::now() const noexcept {
 }
 
 void TestClient::drain() {
+  state_->stopping.store(true, std::memory_order_relaxed);
+  state_->drain.request_stop();
   state_->reactor.drain();
   advance(0s);  // who was told by a token goes on
 }

@@ -87,7 +87,8 @@ class PendingAnswer {
 ///   TestClient client(server);
 ///   EXPECT_EQ(client.get("/users/7").body, "7");
 ///
-/// The server need not run, and does not notice; its routes are registered before the client is made. Of its
+/// The server need not run, and does not notice (but see drain()); its background tasks and hooks are not
+/// called. Its routes are registered before the client is made. Of its
 /// options those for the session count (limits, time-outs, the size of the worker pool). A client is one
 /// reactor: several, of several servers, are independent of each other. Order of destruction: connections
 /// and pending answers, then the client, then the server. All calls from one thread, none from inside a
@@ -127,8 +128,8 @@ class TestClient {
   void advance(Duration duration);
   [[nodiscard]] Instant now() const noexcept;  ///< from Instant{} on
   /// The phases of a stop: from drain() on answers say close, and drain tokens are requested (connections
-  /// between two requests stay); force() cuts off what is under way, and requests the stop tokens of its
-  /// handlers.
+  /// between two requests stay), also those of the server, which is stopping() from then on; force() cuts off
+  /// what is under way, and requests the stop tokens of its handlers.
   void drain();
   void force();
 
