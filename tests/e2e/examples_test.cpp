@@ -84,6 +84,19 @@ TEST_P(Examples, SignalStopAnswersWhoIsInside) {
   EXPECT_THAT(program().log(), HasSubstr("everybody has gone"));
 }
 
+TEST_P(Examples, TurnAwayRefusesNewOrdersAndFinishesThoseUnderWay) {
+  start("turn_away");
+  RawClient client = begin("/api/orders/7");
+  program().signal(SIGTERM);
+  ASSERT_TRUE(program().wait_for_line("stopping: new orders are turned away"));
+  const HttpAnswer refused = connect().ask(get_request("/api/orders/8"));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.header("Retry-After"), "1");
+  EXPECT_EQ(client.read_answer().body, "order 7\n");
+  client.close();
+  EXPECT_EQ(wait_exit(), 0);
+}
+
 TEST_P(Examples, RemoteShutdownAnswersTheCallerAndEverybodyElse) {
   start("remote_shutdown");
   RawClient worker = begin("/work");

@@ -5,6 +5,7 @@
 #include <semaphore>
 #include <stdexcept>
 
+#include <lastcall/http/stream.hpp>
 #include <lastcall/net/worker_pool.hpp>
 
 #include "tests/http/session_support.hpp"
@@ -135,6 +136,19 @@ TEST_F(RouteLimits, LateHandlerThatReadsOrWritesOrWillNotEnd) {
   host.advance(10s);
   EXPECT_TRUE(ended);
   EXPECT_EQ(host.outliving(), 0u);
+}
+
+TEST_F(RouteLimits, ConnectionThatHasLeftHttpIsNotLate) {
+  host.on(Method::get, "/hold",
+          [](Request&, Response& response) -> Task<> {
+            Stream& own = response.hijack();
+            while (!(co_await own.read()).empty()) {
+            }
+          },
+          {.handler_timeout = 5s});
+  host.receive(get("/hold"));
+  host.advance(1h);
+  EXPECT_TRUE(host.open_still());
 }
 
 TEST_F(RouteLimits, InFlightAtItsLimit) {
