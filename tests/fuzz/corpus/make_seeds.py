@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of head_fuzz, body_fuzz and session_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
+"""Writes the seeds of head_fuzz, body_fuzz, session_fuzz and websocket_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
 import pathlib
 
 HEAD = {
@@ -78,11 +78,40 @@ SESSION = {
     "bad-chunk": b"POST /describe HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX",
     "half": GET % b"/plaintext" + b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhe",
 }
+
+
+def frame(first, payload, announced=None, masked=True):
+    size = len(payload) if announced is None else announced
+    length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
+    if not masked:
+        return bytes([first]) + length + payload
+    mask = b"\x37\xfa\x21\x3d"
+    return bytes([first, 0x80 | length[0]]) + length[1:] + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+
+WEBSOCKET = {
+    "text": frame(0x81, "h\u00e9llo".encode()) + frame(0x82, b"\xff\x00"),
+    "fragments": frame(0x01, b"a") + frame(0x89, b"p") + frame(0x00, b"") + frame(0x80, b"b"),
+    "torn-character": frame(0x01, b"\xe2\x82") + frame(0x80, b"\xac"),
+    "surrogate": frame(0x81, b"\xed\xa0\x80"),
+    "close": frame(0x88, b"\x03\xe8bye") + frame(0x81, b"late"),
+    "close-empty": frame(0x88, b""),
+    "close-byte": frame(0x88, b"\x03"),
+    "close-code": frame(0x88, b"\x03\xed"),
+    "ping-long": frame(0x89, b"x" * 126),
+    "reserved-bit": frame(0xC1, b"x"),
+    "opcode": frame(0x83, b"x"),
+    "unmasked": frame(0x81, b"x", masked=False),
+    "medium": frame(0x82, b"x" * 300),
+    "huge": frame(0x82, b"x", announced=1 << 40),
+    "top-bit": frame(0x82, b"x", announced=1 << 63),
+    "not-shortest": b"\x81\xfe\x00\x01\x37\xfa\x21\x3dx",
+}
 # Options, plan of cuts: single bytes, by three and seven, small limits; for bodies also by length.
 WAYS = [(0, b""), (0, b"\x03\x07"), (1, b"\x02")]
 
 here = pathlib.Path(__file__).parent
-for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION)):
+for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION), ("websocket", WEBSOCKET)):
     (here / folder).mkdir(exist_ok=True)
     for number, (name, wire) in enumerate(seeds.items()):
         options, plan = WAYS[number % len(WAYS)]
