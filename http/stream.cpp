@@ -75,12 +75,25 @@ const std::string& Stream::peer() const {
   return exchange_.request.peer();
 }
 
+std::string_view Stream::lend_unread() noexcept {
+  handed_out_.release();
+  handed_out_.swap(unread_);
+  if (exchange_.session != nullptr) exchange_.session->body_taken();
+  return handed_out_.view();
+}
+
+bool Stream::input_ended() const noexcept {
+  return gone() || exchange_.session->stream_input_ended();
+}
+
 void Stream::receive(std::string_view bytes) {
   unread_.append(bytes);
+  if (watcher_ != nullptr) return watcher_->changed(*watcher_);
   if (reader_ != nullptr) std::exchange(reader_, nullptr)->resume();
 }
 
 void Stream::end_input() {
+  if (watcher_ != nullptr) return watcher_->changed(*watcher_);
   if (reader_ != nullptr) std::exchange(reader_, nullptr)->resume();
 }
 
@@ -103,7 +116,7 @@ void Stream::leave_at_stop() {
 }
 
 bool ReadStream::await_ready() const noexcept {
-  return !stream_.unread_.empty() || stream_.gone() || stream_.exchange_.session->stream_input_ended();
+  return !stream_.unread_.empty() || stream_.input_ended();
 }
 
 void ReadStream::suspend(TaskContext& context) noexcept {
@@ -119,10 +132,7 @@ void ReadStream::resume() {
 }
 
 std::string_view ReadStream::await_resume() noexcept {
-  stream_.handed_out_.release();
-  stream_.handed_out_.swap(stream_.unread_);
-  if (stream_.exchange_.session != nullptr) stream_.exchange_.session->body_taken();
-  return stream_.handed_out_.view();
+  return stream_.lend_unread();
 }
 
 bool WriteStream::await_ready() {

@@ -16,6 +16,14 @@ namespace lastcall {
 struct Exchange;
 class Session;
 class Stream;
+class WebSocketConnection;
+
+/// Who is told, in place of a handler that reads and writes: bytes have come, there is room, the input has
+/// ended, or the connection is gone (then the stream is aborted()). A plain function, on the reactor's
+/// thread.
+struct StreamWatcher {
+  void (*changed)(StreamWatcher&);
+};
 
 /// `co_await stream.read()`: see Stream::read.
 class [[nodiscard]] ReadStream : TaskContext::Waiter {
@@ -152,6 +160,7 @@ class Stream {
   friend class DetachStream;
   friend class Session;
   friend struct SessionEnvironment;
+  friend class WebSocketConnection;
 
   // The session's calls.
   void receive(std::string_view bytes);  ///< bytes have come
@@ -167,6 +176,7 @@ class Stream {
   }
   void on_detach(HijackedConnection connection);  ///< the session is gone, the handler goes on
   void on_room() {
+    if (watcher_ != nullptr) return watcher_->changed(*watcher_);
     if (writer_ != nullptr) std::exchange(writer_, nullptr)->resume();
   }
   [[nodiscard]] bool leaves_at_stop() const noexcept { return leaves_at_stop_; }
@@ -174,9 +184,12 @@ class Stream {
     reader_ = nullptr;
     writer_ = nullptr;
     detacher_ = nullptr;
+    if (watcher_ != nullptr) watcher_->changed(*watcher_);
   }
 
   [[nodiscard]] bool gone() const noexcept;
+  [[nodiscard]] std::string_view lend_unread() noexcept;  ///< without waiting; valid until the next
+  [[nodiscard]] bool input_ended() const noexcept;
 
   /// The force of a connection that was detached, on the reactor's thread.
   struct Cancel {
@@ -190,6 +203,7 @@ class Stream {
   ReadStream* reader_ = nullptr;
   WriteStream* writer_ = nullptr;
   DetachStream* detacher_ = nullptr;
+  StreamWatcher* watcher_ = nullptr;
   std::optional<std::stop_callback<Cancel>> forced_;  // once detached
   size_t appended_ = 0;                               // of what was prepared since that was last empty
   bool refused_write_ = false;
