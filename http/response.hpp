@@ -84,6 +84,7 @@ class Response {
  private:
   friend class Session;
   friend class WriteBody;
+  friend class WebSocket;
   friend struct Exchange;
   void set_body(std::string_view bytes, std::string_view lasting_type) {
     body_.clear();
