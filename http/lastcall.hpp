@@ -6,5 +6,5 @@
 #include <lastcall/http/event_stream.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/http/stream.hpp>
-#include <lastcall/http/websocket.hpp>
 #include <lastcall/http/task.hpp>
+#include <lastcall/http/websocket.hpp>
