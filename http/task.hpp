@@ -273,15 +273,27 @@ struct OffloadRejected {};
 /// (the server's, or the one given: `offload(pool, f)`) and resumes on the reactor with std::expected<its
 /// result, OffloadRejected>. What it throws is thrown here.
 /// A function that runs cannot be cancelled; what it refers to stays alive until it has returned.
+///
+/// One that has a name is used in its place, and must stay there: `auto find = [id] { … }; co_await
+/// offload(find)`. g++ before 13 destroys what a lambda inside a co_await expression has captured twice, so
+/// with these, what captures more than references and plain values must have a name.
 template <class F>
 class [[nodiscard]] Offload {
  public:
   using Value = std::invoke_result_t<F&>;
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(
+      std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+      "give the function a name (auto f = [...] {...}; co_await offload(f)): this compiler destroys the "
+      "captures of a lambda inside a co_await expression twice");
+#endif
 
-  explicit Offload(F function) : function_(std::move(function)) {}
-  Offload(WorkerPool& pool, F function) : function_(std::move(function)), pool_(&pool.pool_) {}
+  explicit Offload(F&& function) : function_(std::forward<F>(function)) {}
+  Offload(WorkerPool& pool, F&& function) : function_(std::forward<F>(function)), pool_(&pool.pool_) {}
 
-  bool await_ready() noexcept { return false; }
+  bool await_ready() noexcept {
+    return false;
+  }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     context_ = coroutine.promise().context;
@@ -331,12 +343,12 @@ class [[nodiscard]] Offload {
 };
 
 template <class F>
-Offload<F> offload(F function) {
-  return Offload<F>(std::move(function));
+Offload<F> offload(F&& function) {
+  return Offload<F>(std::forward<F>(function));
 }
 template <class F>
-Offload<F> offload(WorkerPool& pool, F function) {
-  return Offload<F>(pool, std::move(function));
+Offload<F> offload(WorkerPool& pool, F&& function) {
+  return Offload<F>(pool, std::forward<F>(function));
 }
 
 }  // namespace lastcall

@@ -11,9 +11,8 @@ class Utf8Check {
  public:
   /// The next piece; false: not UTF-8, and nothing that follows makes it so.
   [[nodiscard]] bool feed(std::string_view bytes) noexcept;
-  /// No character is cut off at the end of what came.
+  /// No character is cut off at the end of what came: as good as new.
   [[nodiscard]] bool complete() const noexcept { return left_ == 0; }
-  void reset() noexcept { *this = {}; }
 
  private:
   [[nodiscard]] bool start(uint8_t byte) noexcept;

@@ -47,10 +47,7 @@ Task<> WebSocket::close(uint16_t code, std::string reason) {
   if (reason.size() > kMaxCloseReasonBytes || !is_utf8(reason))
     throw std::invalid_argument("the reason of a close is UTF-8, of at most 123 bytes");
   connection_->close(code, reason);
-  // Not a loop on the awaited value itself: GCC 12 makes nothing of this coroutine then.
-  for (bool more = true; more;) {
-    const std::optional<WebSocketMessage> dropped = co_await receive();
-    more = dropped.has_value();
+  while (auto dropped = co_await receive()) {
   }
 }
 

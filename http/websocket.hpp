@@ -114,8 +114,9 @@ class WebSocket {
   WebSocket& operator=(WebSocket&&) noexcept;
   ~WebSocket();
 
-  /// The next message; nullopt once either side has closed and all that came before is received, or when the
-  /// client is gone.
+  /// The next message; nullopt once the close handshake is over and all that came before is received, or when
+  /// the client is gone. Name what comes, `while (auto message = co_await socket.receive())`: of a loop on
+  /// the awaited value itself GCC 12 makes code that crashes.
   [[nodiscard]] ReceiveWebSocket receive() noexcept { return ReceiveWebSocket(*connection_); }
   /// Sends a message, in one frame; it is copied. Waits while the client is slow to take what was sent. False
   /// when it was not sent: closing, or nobody is there; throws std::system_error (EPIPE) when called again

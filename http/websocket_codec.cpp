@@ -131,7 +131,6 @@ WebSocketCodec::Judgement WebSocketCodec::take(std::string_view bytes) {
 
 Event WebSocketCodec::end_message() {
   in_message_ = false;
-  utf8_.reset();
   const bool text = message_opcode_ == Opcode::text;
   return {.kind = text ? Event::Kind::text : Event::Kind::binary, .payload = std::exchange(message_, {})};
 }

@@ -234,6 +234,7 @@ ProgressObserver::Moment Runner::moment(Phase phase) const noexcept {
 }
 
 void Runner::act(const Coordinator::Enter& entered) {
+  if (options_.on_begin) std::exchange(options_.on_begin, {})();
   auto [active, idle] = observer_.totals();  // as the phase found them
   observer_.enter(moment(entered.phase));
   if (entered.phase >= Phase::draining && options_.on_drain) std::exchange(options_.on_drain, {})();
@@ -253,12 +254,7 @@ void Runner::act(const Coordinator::Enter& entered) {
     case Phase::running:
     case Phase::stopped: break;  // logged at the end, with how it went
   }
-  call_hooks(entered.phase);
-}
-
-void Runner::call_hooks(Phase entered) {
-  if (options_.on_begin) std::exchange(options_.on_begin, {})();
-  if (entered == Phase::forcing && options_.on_force) std::exchange(options_.on_force, {})();
+  if (entered.phase == Phase::forcing && options_.on_force) std::exchange(options_.on_force, {})();
 }
 
 void Runner::act(const Coordinator::Progress&) {

@@ -29,8 +29,8 @@ struct RunnerOptions {
   StopOptions stop{};          ///< of a stop by signal
   Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
   std::string io{};            ///< name of the I/O backend, for the report
-  /// Called once each, on the runner's thread, when the first phase of the stop and when forcing has begun.
-  /// Must return at once.
+  /// Called once each, on the runner's thread, as the stop begins, before anybody is told of it, and when
+  /// forcing has begun. Must return at once.
   std::move_only_function<void()> on_begin{};
   std::move_only_function<void()> on_force{};
   /// Called once, on the runner's thread, just before the reactors are told to drain, or to force where
@@ -106,7 +106,6 @@ class Runner {
   [[nodiscard]] std::vector<Coordinator::Action> decide(std::span<const Coordinator::Input> inputs);
   void guard_deadline();
   void act_on(const std::vector<Coordinator::Action>& actions);
-  void call_hooks(Phase entered);
   void tell_of_tasks(uint64_t open, uint64_t tasks);
   [[nodiscard]] ProgressObserver::Moment moment(Phase phase) const noexcept;
 

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "tests/e2e/fixture.hpp"
+#include "tests/support/websocket_client.hpp"
 
 namespace lastcall::e2e {
 namespace {
@@ -164,6 +165,62 @@ TEST_P(Examples, BackgroundTasksThatFailReachTheExitCode) {
   EXPECT_EQ(wait_exit(), 3);
   EXPECT_THAT(program().log(), HasSubstr("nobody to write to"));
   EXPECT_THAT(program().log(), HasSubstr("bob@example.org")) << "the other one is not harmed";
+}
+
+TEST_P(Examples, FrameworkHandlersNoticeTheStopAndTheDatabaseGoesLast) {
+  start("framework");
+  RawClient report = begin("/report");
+  RawClient compute = begin("/compute");
+  RawClient idle = connect();
+  EXPECT_EQ(idle.ask(get_request("/none")).status, 404);
+  program().signal(SIGTERM);
+  ASSERT_TRUE(program().wait_for_event("drain_started"));
+  // In the grace of an idle connection: it is answered, and sent elsewhere.
+  HttpAnswer late = idle.ask(get_request("/report"));
+  EXPECT_EQ(late.status, 503);
+  EXPECT_EQ(late.header("Retry-After"), "1");
+  idle.close();
+  EXPECT_THAT(report.read_answer().body, testing::MatchesRegex("steps [0-9]+, rows 0\n"));
+  EXPECT_EQ(compute.read_answer().body, "computed 20\n") << "a drain is no reason to give up";
+  report.close();
+  compute.close();
+  EXPECT_EQ(wait_exit(), 0);
+  const std::string log = program().log();
+  EXPECT_GT(log.find("database closed"), log.find("event=stopped"));
+  EXPECT_NE(log.find("database closed"), std::string::npos);
+}
+
+TEST_P(Examples, ChatPassesOnWhatIsSaidInARoomAndSaysGoodbye) {
+  start("chat");
+  const std::string address = program().addresses().at(0);
+  auto next = [](test::WebSocketClient& client) {
+    auto frame = client.receive();
+    return frame ? frame->payload : "nothing";
+  };
+  test::WebSocketClient ann(address, "/rooms/tea");
+  ASSERT_TRUE(ann.opened());
+  EXPECT_THAT(next(ann), HasSubstr(" is here"));
+  test::WebSocketClient bob(address, "/rooms/tea");
+  ASSERT_TRUE(bob.opened());
+  EXPECT_THAT(next(ann), HasSubstr(" is here"));
+  EXPECT_THAT(next(bob), HasSubstr(" is here"));
+  test::WebSocketClient eve(address, "/rooms/coffee");
+  EXPECT_THAT(next(eve), HasSubstr(" is here"));
+  ann.send_text("hello");
+  EXPECT_THAT(next(bob), HasSubstr(": hello"));
+  EXPECT_THAT(next(ann), HasSubstr(": hello"));
+  program().signal(SIGTERM);
+  for (test::WebSocketClient* client : {&ann, &bob, &eve}) {
+    auto close = client->receive();
+    while (close && close->opcode != test::kClose) {  // a reactor may hear of the stop a moment later
+      EXPECT_THAT(close->payload, HasSubstr(" has left"));
+      close = client->receive();
+    }
+    ASSERT_TRUE(close);
+    EXPECT_EQ(close->close_code(), 1001);
+    EXPECT_EQ(client->finish(1001), StreamEnd::eof);
+  }
+  EXPECT_EQ(wait_exit(), 0);
 }
 
 TEST_P(Examples, EventsEndWithABye) {

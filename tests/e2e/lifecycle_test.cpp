@@ -1,6 +1,7 @@
 // Background tasks and the stop by request, as `lastcall demo` has them.
 
 #include "tests/e2e/fixture.hpp"
+#include "tests/support/websocket_client.hpp"
 
 namespace lastcall::e2e {
 namespace {
@@ -84,6 +85,31 @@ TEST_P(LifecycleRoutes, EventsEndWithAByeWhenTheStopBegins) {
   client.close();
   EXPECT_EQ(wait_exit(), 0);
   EXPECT_TRUE(report()["aborted"].empty());
+}
+
+TEST_P(LifecycleRoutes, WebSocketEchoesAndIsClosedWith1001WhenTheStopBegins) {
+  start();
+  test::WebSocketClient socket(address(), "/ws");
+  ASSERT_TRUE(socket.opened());
+  socket.send_text("hello");
+  EXPECT_EQ(socket.receive()->payload, "hello");
+  socket.send_binary(std::string("\0\xff", 2));
+  EXPECT_EQ(socket.receive()->payload, std::string("\0\xff", 2));
+  begin_stop();
+  const auto close = socket.receive();
+  ASSERT_TRUE(close);
+  EXPECT_EQ(close->opcode, test::kClose);
+  EXPECT_EQ(close->close_code(), 1001);
+  EXPECT_EQ(socket.finish(1001), StreamEnd::eof);
+  EXPECT_EQ(wait_exit(), 0);
+  EXPECT_TRUE(report()["aborted"].empty());
+}
+
+TEST_P(LifecycleRoutes, WebSocketRouteTellsOthersToUpgrade) {
+  start();
+  HttpAnswer answer = get("/ws");
+  EXPECT_EQ(answer.status, 426);
+  EXPECT_EQ(answer.header("Sec-WebSocket-Version"), "13");
 }
 
 }  // namespace

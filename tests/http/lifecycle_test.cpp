@@ -257,8 +257,8 @@ TEST_P(Lifecycle, TheStopWaitsForBackgroundTasksOfBothKinds) {
       gone.wait();
       ++ended;
     }));
-    EXPECT_TRUE(server.background("coroutine", [&]() -> Task<> {
-      static_cast<void>(co_await offload([gone] { gone.wait(); }));
+    EXPECT_TRUE(server.background("coroutine", [&, gone]() -> Task<> {
+      static_cast<void>(co_await offload([&gone] { gone.wait(); }));
       co_await sleep_for(1ms);
       ++ended;
     }));

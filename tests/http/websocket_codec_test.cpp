@@ -247,6 +247,7 @@ TEST(WebSocketCodec, Close) {
   std::vector<Case> cases{
       {"without a code", client_frame(kClose, ""), {"close 1005 "}},
       {"one byte", client_frame(kClose, "\x03"), {"failed 1002"}},
+      {"one byte that a code could begin with", client_frame(kClose, "\x0f"), {"failed 1002"}},
       {"with a reason", client_close(1000, "bye \u20ac"), {"close 1000 bye \u20ac"}},
       {"the longest reason", client_close(1000, reason), {"close 1000 " + reason}},
       {"a reason too long", client_close(1000, reason + "r"), {"failed 1002"}},

@@ -449,7 +449,7 @@ TEST_F(WebSocketTest, ALargeMessageLeavesInPieces) {
   serve([&](WebSocket& socket, Request&) -> Task<> {
     EXPECT_TRUE(co_await socket.send_text(large));
     EXPECT_TRUE(co_await socket.send_text("next"));
-    while (co_await socket.receive()) {
+    while (auto message = co_await socket.receive()) {
     }
   });
   open();
@@ -611,7 +611,7 @@ TEST_F(WebSocketTest, SendersOutliveSocketAndServer) {
       auto socket = WebSocket::accept(request, response);
       copy = socket->sender();
       EXPECT_TRUE(copy == socket->sender());
-      while (co_await socket->receive()) {
+      while (auto message = co_await socket->receive()) {
       }
     });
     own.receive(handshake_request("/ws"));

@@ -42,6 +42,7 @@ code{font:14px ui-monospace,monospace;white-space:nowrap}a{color:#0b5}
 <tr><td><code>GET <a href="/bytes?n=1000">/bytes?n=N</a></code></td><td>N bytes with Content-Length</td></tr>
 <tr><td><code>GET <a href="/stream?n=5&amp;ms=300">/stream?n=N&amp;ms=M</a></code></td><td>N chunks, M ms apart</td></tr>
 <tr><td><code>GET <a href="/events">/events</a></code></td><td>server-sent events, one a second; a last <code>bye</code> when the server stops</td></tr>
+<tr><td><code>GET /ws</code></td><td>WebSocket echo; close code 1001 when the server stops</td></tr>
 <tr><td><code>POST /echo</code></td><td>the body, streamed back</td></tr>
 <tr><td><code>POST /upload</code></td><td>counts the bytes of a body of up to 10 GiB</td></tr>
 <tr><td><code>POST /background?ms=N</code></td><td>202 at once, and N ms of work in the background that the stop waits for</td></tr>
@@ -198,6 +199,14 @@ Task<> events(Request& request, Response& response) {
   static_cast<void>(co_await stream.send({.data = "the server is stopping", .event = "bye"}));
 }
 
+Task<> websocket_echo(Request& request, Response& response) {
+  auto socket = WebSocket::accept(request, response);
+  if (!socket) co_return;
+  while (auto message = co_await socket->receive()) {
+    if (!co_await socket->send(*message)) co_return;
+  }
+}
+
 /// 202 at once, and work that the stop waits for.
 void add_background(Server& server) {
   server.post("/background", [&server](const Request& request, Response& response) {
@@ -236,7 +245,7 @@ void add_demo_routes(Server& server, bool remote_shutdown) {
   });
   server.get("/sleep", sleep).get("/block", block).get("/spin", spin);
   server.get("/bytes", bytes).get("/stream", stream);
-  server.get("/events", events);
+  server.get("/events", events).get("/ws", websocket_echo);
   server.post("/echo", echo, {.max_body_bytes = kMaxUploadBytes});
   server.post("/upload", upload, {.max_body_bytes = kMaxUploadBytes});
   add_background(server);
