@@ -130,6 +130,7 @@ ServerRun* Server::State::publish(std::unique_ptr<ServerRun> opened) {
   early_tasks.clear();
   for (Wish& wish : early_stops) pass_on(run->runner(), std::move(wish));
   early_stops.clear();
+  run->tell_ready();
   return run.get();
 }
 

@@ -122,8 +122,8 @@ Result<void> ServerRun::listen(uint32_t reactors) {
 Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   const ServerOptions& options = setup_.options;
   if (uring) io_ = "io_uring";
-  const uint32_t max_connections = connection_limit(options, reactors);
-  threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections);
+  max_connections_ = connection_limit(options, reactors);
+  threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections_);
   gate_.emplace(groups_, threads_->control());
   runner_.emplace(threads_->control(), runner_options());
   background_.emplace(threads_->control(), runner_->tasks(),
@@ -134,9 +134,7 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
                                                .begin = [server = setup_.server] { work_for(server); }});
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
-  Result<void> started = threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
-  if (started) log_start(reactors, max_connections);
-  return started;
+  return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
 }
 
 RunnerOptions ServerRun::runner_options() {
@@ -186,8 +184,9 @@ AdminOptions ServerRun::describe() const {
   return admin;
 }
 
-void ServerRun::log_start(uint32_t reactors, uint32_t max_connections) {
-  for (const ListenerGroup& group : groups_) log_listening(group, reactors, io_, max_connections);
+void ServerRun::tell_ready() {
+  const uint32_t reactors = threads_->control().reactors();
+  for (const ListenerGroup& group : groups_) log_listening(group, reactors, io_, max_connections_);
   if (admin_) {
     admin_->set_serving();
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});

@@ -46,6 +46,8 @@ class ServerRun {
   ServerRun& operator=(const ServerRun&) = delete;
 
   [[nodiscard]] std::vector<std::string> addresses() const;  ///< with the ports in use
+  /// A stop can be asked for from here on: says so in the log and to whoever asks the admin listener.
+  void tell_ready();
   /// Leads it through its stop, when one is asked for, and writes the report. Once.
   [[nodiscard]] DrainReport serve();
   /// After serve(): threads are still in code of the user's, and use what is here. It must not be destroyed.
@@ -62,13 +64,13 @@ class ServerRun {
   [[nodiscard]] Result<void> open_admin();
   [[nodiscard]] AdminOptions describe() const;
   [[nodiscard]] RunnerOptions runner_options();
-  void log_start(uint32_t reactors, uint32_t max_connections);
   void end_tasks(DrainReport& report);
   void leave(DrainReport& report);
 
   RunSetup setup_;
   Instant began_;
   const char* io_ = "epoll";
+  uint32_t max_connections_ = 0;
   std::optional<Signals> signals_;
   std::vector<ListenerGroup> groups_;
   std::unique_ptr<ReactorThreads> threads_;

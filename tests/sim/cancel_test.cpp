@@ -92,7 +92,12 @@ Task<> waits_on_a_stream(Stage& stage, Request&, Response& response) {
   ++stage.ended;
 }
 
-class Cancel : public ::testing::TestWithParam<std::tuple<SimOptions (*)(uint64_t), Way>> {
+struct Behaviour {
+  const char* name;
+  SimOptions (*options)(uint64_t seed);
+};
+
+class Cancel : public ::testing::TestWithParam<std::tuple<Behaviour, std::pair<Way, const char*>>> {
  protected:
   static constexpr size_t kWindow = 1000;
   static constexpr size_t kWhole = 1'000'000;
@@ -100,7 +105,7 @@ class Cancel : public ::testing::TestWithParam<std::tuple<SimOptions (*)(uint64_
   void open(Handler handler, std::string_view request) {
     std::vector<Route> routes;
     routes.push_back({.pattern = "/stage", .handler = std::move(handler), .options = {}});
-    server_.emplace(std::get<0>(GetParam())(1), WorkerOptions{}, SessionOptions{}, std::move(routes));
+    server_.emplace(std::get<0>(GetParam()).options(1), WorkerOptions{}, SessionOptions{}, std::move(routes));
     peer_ = server_->connect();
     peer_.set_window(kWindow);
     peer_.write(request);
@@ -130,7 +135,7 @@ class Cancel : public ::testing::TestWithParam<std::tuple<SimOptions (*)(uint64_
   }
 
   void cancel() {
-    switch (std::get<1>(GetParam())) {
+    switch (std::get<1>(GetParam()).first) {
       case Way::reset: peer_.reset(); break;
       case Way::close_then_force:
         peer_.close();
@@ -190,13 +195,23 @@ class Cancel : public ::testing::TestWithParam<std::tuple<SimOptions (*)(uint64_
   SimPeer peer_;
 };
 
+constexpr Behaviour kBehaviours[] = {
+    {"Epoll", &SimOptions::epoll_like}, {"Uring", &SimOptions::uring_like}, {"Torn", &SimOptions::chaotic}};
+constexpr std::pair<Way, const char*> kWays[] = {{Way::reset, "Reset"},
+                                                 {Way::close_then_force, "CloseThenForce"},
+                                                 {Way::force, "Force"},
+                                                 {Way::drain_and_force, "DrainAndForce"},
+                                                 {Way::reset_then_force, "ResetThenForce"},
+                                                 {Way::force_then_reset, "ForceThenReset"},
+                                                 {Way::token_then_reset, "TokenThenReset"},
+                                                 {Way::completion_then_force, "CompletionThenForce"},
+                                                 {Way::teardown, "Teardown"}};
+
 INSTANTIATE_TEST_SUITE_P(Everywhere, Cancel,
-                         ::testing::Combine(::testing::Values(&SimOptions::epoll_like,
-                                                              &SimOptions::uring_like, &SimOptions::chaotic),
-                                            ::testing::Values(Way::reset, Way::close_then_force, Way::force,
-                                                              Way::drain_and_force, Way::reset_then_force,
-                                                              Way::force_then_reset, Way::token_then_reset,
-                                                              Way::completion_then_force, Way::teardown)));
+                         ::testing::Combine(::testing::ValuesIn(kBehaviours), ::testing::ValuesIn(kWays)),
+                         [](const auto& made) {
+                           return std::string(std::get<0>(made.param).name) + std::get<1>(made.param).second;
+                         });
 
 TEST_P(Cancel, AtEveryPointOfAnAnswer) {
   for (int point = 0; point < kPoints; ++point) {
@@ -229,7 +244,7 @@ TEST_P(Cancel, AtEveryPointOfAStream) {
 
 // Work on another thread cannot be cut short: the handler, and what it refers to, stays until it is done.
 TEST_P(Cancel, InWorkOnAnotherThread) {
-  if (std::get<1>(GetParam()) == Way::teardown) GTEST_SKIP() << "the reactor waits for the pool before";
+  if (std::get<1>(GetParam()).first == Way::teardown) GTEST_SKIP() << "the reactor waits for the pool before";
   std::atomic<bool> go = false;
   open(
       [&](Request&, Response&) -> Task<> {
