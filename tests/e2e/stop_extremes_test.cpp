@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "tests/e2e/fixture.hpp"
@@ -188,6 +189,27 @@ TEST_P(Crowd, ThatAsksAtOnceIsAnswered) {
   EXPECT_EQ(answered, kConnections);
   EXPECT_EQ(wait_exit(), 0);
   EXPECT_EQ(report().at("late_requests"), 0);
+}
+
+// Coroutines on the timers of one reactor: no thread waits for them, and the stop answers them all.
+TEST_P(Crowd, SleepsOnOneReactor) {
+  constexpr size_t kConnections = kSanitized ? 1000 : 10'000;
+  if (!allow_descriptors(kConnections + 200)) GTEST_SKIP() << "not enough descriptors";
+  start({"--reactors", "1", "--max-connections", "12000"});
+  std::vector<RawClient> clients = idle_connections(kConnections);
+  for (RawClient& client : clients) client.send(get_request("/sleep?ms=3000"));
+  settle();
+  const std::string threads = "/proc/" + std::to_string(server().pid()) + "/task";
+  const auto count = std::distance(std::filesystem::directory_iterator(threads), {});
+  EXPECT_LE(count, 4) << "the main thread, the reactor, and what the kernel or a sanitizer adds";
+  begin_stop();
+  size_t answered = 0;
+  for (RawClient& client : clients) {
+    HttpAnswer answer = client.read_answer();
+    answered += answer.body == "slept 3000 ms\n" && answer.header("Connection") == "close" && leave(client);
+  }
+  EXPECT_EQ(answered, kConnections);
+  EXPECT_EQ(wait_exit(), 0);
 }
 
 /// Who begins a request and does not go on is not waited for longer than without a stop.
