@@ -1,12 +1,7 @@
 #pragma once
 
-#include <sys/eventfd.h>
-
-#include <cerrno>
 #include <functional>
 #include <mutex>
-#include <system_error>
-#include <utility>
 #include <vector>
 
 #include <lastcall/core/fd.hpp>
@@ -19,41 +14,18 @@ class Mailbox {
  public:
   using Message = std::move_only_function<void()>;
 
-  Mailbox() : wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-    if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
-  }
+  Mailbox();  ///< throws std::system_error when the process has no descriptors left
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox();
 
   /// From any thread. False when the mailbox is closed; the message is then destroyed unrun.
-  bool post(Message message) {
-    {
-      std::lock_guard lock(mutex_);
-      if (closed_) return false;
-      messages_.push_back(std::move(message));
-      if (messages_.size() > 1) return true;  // whoever put the first one rang
-    }
-    uint64_t one = 1;
-    [[maybe_unused]] ssize_t written = ::write(wake_.get(), &one, sizeof one);
-    return true;
-  }
-
+  bool post(Message message);
   /// Runs what has been posted so far; what these messages post runs in the next call. False when there was
   /// nothing. Owner thread only.
-  bool run_all() {
-    std::vector<Message> batch;
-    {
-      std::lock_guard lock(mutex_);
-      batch.swap(messages_);
-    }
-    for (Message& message : batch) message();
-    return !batch.empty();
-  }
-
+  bool run_all();
   /// Refuses messages from now on; run_all() still runs what came before. Owner thread only.
-  void close() {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-
+  void close();
   [[nodiscard]] int wake_fd() const noexcept { return wake_.get(); }  ///< to be watched, never read
 
  private:

@@ -34,9 +34,13 @@ struct Handler {
   std::variant<SyncHandler, TaskHandler> function;
 
   template <SynchronousHandler F>
-  Handler(F f) : function(SyncHandler(std::move(f))) {}  // NOLINT: converts on purpose
+  Handler(F f) : function(std::in_place_type<SyncHandler>, std::move(f)) {}  // NOLINT: converts on purpose
   template <CoroutineHandler F>
-  Handler(F f) : function(TaskHandler(std::move(f))) {}  // NOLINT: converts on purpose
+  Handler(F f) : function(std::in_place_type<TaskHandler>, std::move(f)) {}  // NOLINT: converts on purpose
+  // Not inline, so that not every unit that has routes compiles them.
+  Handler(Handler&& other) noexcept;
+  Handler& operator=(Handler&& other) noexcept;
+  ~Handler();
 };
 
 /// What a route may set apart from the server's defaults.

@@ -4,11 +4,10 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <utility>
-
-#include <lastcall/net/detached.hpp>
 
 namespace lastcall {
+
+struct DetachedConnection;
 
 /// A connection that has left the server's reactor, by Stream::detach(): the descriptor, non-blocking, and
 /// the bytes that came and were not read. Destroying it closes the connection. Any thread, one at a time; may
@@ -21,28 +20,24 @@ namespace lastcall {
 class HijackedConnection {
  public:
   /// For Stream::detach().
-  explicit HijackedConnection(std::shared_ptr<DetachedConnection> shared) noexcept
-      : shared_(std::move(shared)) {}
+  explicit HijackedConnection(std::shared_ptr<DetachedConnection> shared) noexcept;
   HijackedConnection(HijackedConnection&&) noexcept = default;
-  HijackedConnection& operator=(HijackedConnection&& other) noexcept {
-    HijackedConnection taken(std::move(other));
-    std::swap(shared_, taken.shared_);
-    return *this;
-  }
-  ~HijackedConnection() {
-    if (shared_) shared_->be_over(true);
-  }
+  HijackedConnection& operator=(HijackedConnection&& other) noexcept;
+  ~HijackedConnection();
 
   /// Stays this object's: not to be closed. Not of one that was moved from, like the rest.
-  [[nodiscard]] int fd() const noexcept { return shared_->fd.get(); }
-  [[nodiscard]] std::string_view unread() const noexcept { return shared_->unread; }
+  [[nodiscard]] int fd() const noexcept;
+  /// What came and was not read; good as long as this object, or what it is moved to.
+  [[nodiscard]] std::string_view unread() const noexcept;
   /// "127.0.0.1:53124", "[::1]:53124", "unix:".
-  [[nodiscard]] const std::string& peer() const noexcept { return shared_->peer; }
-  [[nodiscard]] std::stop_token drain_token() const noexcept { return shared_->drain; }
-  [[nodiscard]] std::stop_token stop_token() const noexcept { return shared_->stop.get_token(); }
+  [[nodiscard]] const std::string& peer() const noexcept;
+  /// Requested when draining begins.
+  [[nodiscard]] std::stop_token drain_token() const noexcept;
+  /// Requested when the stop forces.
+  [[nodiscard]] std::stop_token stop_token() const noexcept;
   /// Opts out of the stop: it counts as completed from here on, and the stop does not wait for it, end it or
   /// name it. It ends with the process at the latest.
-  void leave_out_of_stop() { shared_->be_over(false); }
+  void leave_out_of_stop();
 
  private:
   std::shared_ptr<DetachedConnection> shared_;

@@ -1,18 +1,14 @@
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
-#include <lastcall/http/task.hpp>
+#include <lastcall/http/background_task.hpp>
 #include <lastcall/shutdown/task_counters.hpp>
 
 namespace lastcall {
-
-using BackgroundCoroutine = std::move_only_function<Task<>(std::stop_token)>;
 
 /// Logs what a background task or hook threw, if it did, and says what it counts as.
 [[nodiscard]] TaskCounters::Ending judge_ending(const std::string& name, const std::exception_ptr& error,

@@ -248,6 +248,22 @@ Server& Server::around(Around function) {
   return *this;
 }
 
+Server& Server::get(std::string_view pattern, Handler handler, RouteOptions options) {
+  return route(Method::get, pattern, std::move(handler), options);
+}
+Server& Server::post(std::string_view pattern, Handler handler, RouteOptions options) {
+  return route(Method::post, pattern, std::move(handler), options);
+}
+Server& Server::put(std::string_view pattern, Handler handler, RouteOptions options) {
+  return route(Method::put, pattern, std::move(handler), options);
+}
+Server& Server::del(std::string_view pattern, Handler handler, RouteOptions options) {
+  return route(Method::delete_, pattern, std::move(handler), options);
+}
+Server& Server::patch(std::string_view pattern, Handler handler, RouteOptions options) {
+  return route(Method::patch, pattern, std::move(handler), options);
+}
+
 Server& Server::on_shutdown(StopHook hook) {
   state_->check_unused();
   state_->on_shutdown.push_back(std::move(hook));

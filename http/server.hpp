@@ -14,7 +14,7 @@
 
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/time.hpp>
-#include <lastcall/http/background.hpp>
+#include <lastcall/http/background_task.hpp>
 #include <lastcall/http/group.hpp>
 #include <lastcall/http/limits.hpp>
 #include <lastcall/net/gate_tier.hpp>
@@ -80,21 +80,11 @@ class Server {
   /// Before run().
   Server& route(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& any(std::string_view pattern, Handler handler, RouteOptions options = {});
-  Server& get(std::string_view pattern, Handler handler, RouteOptions options = {}) {
-    return route(Method::get, pattern, std::move(handler), options);
-  }
-  Server& post(std::string_view pattern, Handler handler, RouteOptions options = {}) {
-    return route(Method::post, pattern, std::move(handler), options);
-  }
-  Server& put(std::string_view pattern, Handler handler, RouteOptions options = {}) {
-    return route(Method::put, pattern, std::move(handler), options);
-  }
-  Server& del(std::string_view pattern, Handler handler, RouteOptions options = {}) {
-    return route(Method::delete_, pattern, std::move(handler), options);
-  }
-  Server& patch(std::string_view pattern, Handler handler, RouteOptions options = {}) {
-    return route(Method::patch, pattern, std::move(handler), options);
-  }
+  Server& get(std::string_view pattern, Handler handler, RouteOptions options = {});
+  Server& post(std::string_view pattern, Handler handler, RouteOptions options = {});
+  Server& put(std::string_view pattern, Handler handler, RouteOptions options = {});
+  Server& del(std::string_view pattern, Handler handler, RouteOptions options = {});
+  Server& patch(std::string_view pattern, Handler handler, RouteOptions options = {});
 
   /// Routes with a common prefix; see Group.
   [[nodiscard]] Group group(std::string_view prefix, const RouteOptions& defaults = {});

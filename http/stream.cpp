@@ -92,6 +92,12 @@ void Stream::receive(std::string_view bytes) {
   if (reader_ != nullptr) std::exchange(reader_, nullptr)->resume();
 }
 
+std::string Stream::take_unread() {
+  std::string bytes(unread_.view());
+  unread_.release();
+  return bytes;
+}
+
 void Stream::end_input() {
   if (watcher_ != nullptr) return watcher_->changed(*watcher_);
   if (reader_ != nullptr) std::exchange(reader_, nullptr)->resume();
@@ -174,6 +180,10 @@ void DetachStream::suspend(TaskContext& context) noexcept {
   stream_.detacher_ = this;
   context.wait_for(*this);
   stream_.exchange_.session->detach();
+}
+
+std::optional<HijackedConnection> DetachStream::await_resume() noexcept {
+  return std::move(connection_);
 }
 
 void DetachStream::resume() {

@@ -93,7 +93,7 @@ class [[nodiscard]] DetachStream : TaskContext::Waiter {
     coroutine_ = coroutine;
     suspend(*coroutine.promise().context);
   }
-  std::optional<HijackedConnection> await_resume() noexcept { return std::move(connection_); }
+  std::optional<HijackedConnection> await_resume() noexcept;
 
  private:
   friend class Stream;
@@ -166,11 +166,7 @@ class Stream {
   void receive(std::string_view bytes);  ///< bytes have come
   void take(Buffer& bytes) noexcept { unread_.swap(bytes); }
   void end_input();  ///< no more will
-  [[nodiscard]] std::string take_unread() {
-    std::string bytes(unread_.view());
-    unread_.release();
-    return bytes;
-  }
+  [[nodiscard]] std::string take_unread();
   [[nodiscard]] bool holds_back() const noexcept {
     return unread_.size() >= kMaxUnreadBytes || detacher_ != nullptr;
   }

@@ -9,7 +9,7 @@
 #include <lastcall/core/time.hpp>
 #include <lastcall/core/timer_wheel.hpp>
 #include <lastcall/net/close_reason.hpp>
-#include <lastcall/shutdown/control.hpp>
+#include <lastcall/shutdown/reactor_counters.hpp>
 
 namespace lastcall {
 

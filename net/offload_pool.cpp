@@ -7,7 +7,9 @@
 #include <mutex>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/log.hpp>
@@ -57,16 +59,25 @@ struct OffloadPool::Shared {
   }
 };
 
+/// The pool's alone: a thread that is left behind must not own itself.
+struct OffloadPool::Threads : std::vector<std::thread> {};
+
 OffloadPool::OffloadPool(uint32_t max_threads, uint32_t queue_limit, std::function<void()> begin,
                          std::string name)
-    : shared_(std::make_shared<Shared>()), max_threads_(max_threads), queue_limit_(queue_limit) {
+    : shared_(std::make_shared<Shared>()),
+      threads_(std::make_unique<Threads>()),
+      max_threads_(max_threads),
+      queue_limit_(queue_limit) {
   LASTCALL_CHECK(max_threads > 0);
   shared_->begin = std::move(begin);
   shared_->name = std::move(name);
 }
 
 OffloadPool::OffloadPool(NoThreads, uint32_t queue_limit)
-    : shared_(std::make_shared<Shared>()), max_threads_(0), queue_limit_(queue_limit) {}
+    : shared_(std::make_shared<Shared>()),
+      threads_(std::make_unique<Threads>()),
+      max_threads_(0),
+      queue_limit_(queue_limit) {}
 
 OffloadPool::~OffloadPool() {
   if (!joined_) static_cast<void>(join_until(kNever));
@@ -78,8 +89,8 @@ bool OffloadPool::try_submit(Task task) {
   std::lock_guard lock(shared_->mutex);
   const uint64_t unfinished = shared_->queue.size() + shared_->running;
   if (shared_->closed || unfinished >= uint64_t{max_threads_} + queue_limit_) return false;
-  const bool wants_thread = unfinished >= threads_.size() && threads_.size() < max_threads_;
-  if (wants_thread && !start_thread() && threads_.empty()) return false;
+  const bool wants_thread = unfinished >= threads_->size() && threads_->size() < max_threads_;
+  if (wants_thread && !start_thread() && threads_->empty()) return false;
   shared_->queue.push_back({std::move(task), this});
   shared_->work.notify_one();
   return true;
@@ -116,8 +127,8 @@ bool OffloadPool::try_submit_to(OffloadPool& other, Task task) {
 bool OffloadPool::start_thread() {
   SignalsBlocked blocked;
   try {
-    const auto index = static_cast<uint32_t>(threads_.size());
-    threads_.emplace_back([shared = shared_, index] { run(shared, index); });
+    const auto index = static_cast<uint32_t>(threads_->size());
+    threads_->emplace_back([shared = shared_, index] { run(shared, index); });
   } catch (const std::system_error&) {  // EAGAIN: the limit of threads of this user or cgroup
     return false;
   }
@@ -169,10 +180,9 @@ bool OffloadPool::join_until(Instant deadline) {
   const bool in_time = deadline == kNever ? (shared_->finished.wait(lock, done), true)
                                           : shared_->finished.wait_until(lock, to_steady(deadline), done);
   unrun.swap(shared_->queue);
-  auto threads = std::move(threads_);
-  threads_.clear();
+  const std::unique_ptr<Threads> threads = std::exchange(threads_, std::make_unique<Threads>());
   lock.unlock();
-  for (std::thread& thread : threads) in_time ? thread.join() : thread.detach();
+  for (std::thread& thread : *threads) in_time ? thread.join() : thread.detach();
   return in_time;
 }
 
@@ -188,7 +198,7 @@ uint32_t OffloadPool::running() const noexcept {
 
 uint32_t OffloadPool::threads() const noexcept {
   std::lock_guard lock(shared_->mutex);
-  return static_cast<uint32_t>(threads_.size());
+  return static_cast<uint32_t>(threads_->size());
 }
 
 }  // namespace lastcall

@@ -4,8 +4,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include <lastcall/core/time.hpp>
 
@@ -65,12 +63,13 @@ class OffloadPool {
 
  private:
   struct Shared;
+  struct Threads;
   static void run(const std::shared_ptr<Shared>& shared, uint32_t index);
   [[nodiscard]] bool start_thread();  // with the lock held
   [[nodiscard]] bool keep(const OffloadPool& whose, Task task);
 
   std::shared_ptr<Shared> shared_;
-  std::vector<std::thread> threads_;  // guarded by shared_->mutex
+  std::unique_ptr<Threads> threads_;  // guarded by shared_->mutex
   uint32_t max_threads_;
   uint32_t queue_limit_;
   bool joined_ = false;

@@ -7,6 +7,7 @@
 
 #include <lastcall/net/detached.hpp>
 #include <lastcall/net/link.hpp>
+#include <lastcall/shutdown/roll_call.hpp>
 
 namespace lastcall {
 

@@ -13,58 +13,13 @@
 
 #include <lastcall/core/fd.hpp>
 #include <lastcall/core/time.hpp>
+#include <lastcall/shutdown/aborted_exchange.hpp>
 #include <lastcall/shutdown/phase.hpp>
+#include <lastcall/shutdown/reactor_counters.hpp>
 #include <lastcall/shutdown/roll_call.hpp>
 #include <lastcall/shutdown/stop_options.hpp>
 
 namespace lastcall {
-
-/// The handler that a reactor is in. Constant while it runs; valid as long as the reactor.
-struct RunningHandler {
-  const char* route = nullptr;   ///< its pattern
-  const char* method = nullptr;  ///< "GET"
-  int fd = -1;                   ///< of the connection
-  Instant began{};               ///< when the head of its request was complete
-};
-
-/// What one reactor tells the world. Written by its reactor alone (relaxed), read by anyone; on cache lines
-/// of its own. Every accepted connection is counted in exactly one of idle_closed, completed and aborted when
-/// it ends.
-struct alignas(128) ReactorCounters {
-  std::atomic<uint64_t> accepted{0};
-  std::atomic<uint64_t> accepted_while_stopping{0};  ///< of those, after draining began
-  std::atomic<uint64_t> idle_closed{0};              ///< closed by us between two requests
-  std::atomic<uint64_t> completed{0};                ///< ended in order, or by the peer
-  std::atomic<uint64_t> aborted{0};                  ///< cut off by us with an exchange unfinished
-  std::atomic<uint64_t> active{0};         ///< open, with at least one byte of a request not fully answered
-  std::atomic<uint64_t> idle{0};           ///< open, between requests (or silent so far)
-  std::atomic<uint64_t> late_requests{0};  ///< bytes arrived after an idle close had begun
-  std::atomic<const RunningHandler*> handler{nullptr};  ///< that runs right now, or nullptr
-  /// The oldest request that is not answered in full: when its first byte came, in nanoseconds of the
-  /// monotonic clock, and the pattern of its route (nullptr: none, or the head is not complete). For people;
-  /// the reactor need only keep the two up to date while draining, several times a second. 0: none, or not
-  /// told.
-  std::atomic<int64_t> oldest_since_ns{0};
-  std::atomic<const char*> oldest_route{nullptr};
-  /// How late its loop was of late (LoopLag), and when it will next tell, in nanoseconds of the monotonic
-  /// clock; 0: it does not measure, or has left.
-  std::atomic<int64_t> lag_ns{0};
-  std::atomic<int64_t> beat_due_ns{0};
-};
-
-/// A request that the forcing phase cut off: one entry of the report's "aborted". A connection has as many as
-/// it has requests whose first byte was received and whose answer was not handed in full to the kernel; it
-/// counts once in `aborted` of its reactor.
-struct AbortedExchange {
-  std::string peer;    ///< "127.0.0.1:53124"
-  std::string method;  ///< empty when the head was incomplete, or refused
-  std::string target;
-  std::string state;        ///< "head", "body", "handling" (or waiting for its turn), "writing", "hijacked"
-  int64_t age_ms = 0;       ///< since its first byte; of one that waits for its turn, that of the one before
-  uint64_t bytes_sent = 0;  ///< on its connection, so far
-  std::string why;          ///< "deadline", "second signal", "stuck reactor"
-  std::string route{};      ///< pattern of the handler that its reactor is stuck in; else empty
-};
 
 /// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one
 /// eventfd that every reactor watches; a reactor acknowledges the phase, and tells when its last connection

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include <lastcall/core/time.hpp>
-#include <lastcall/shutdown/control.hpp>
+#include <lastcall/shutdown/reactor_counters.hpp>
 
 namespace lastcall {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <lastcall/core/error.hpp>
-#include <lastcall/shutdown/control.hpp>
+#include <lastcall/shutdown/aborted_exchange.hpp>
 #include <lastcall/shutdown/phase.hpp>
 
 namespace lastcall {

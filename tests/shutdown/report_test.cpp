@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include <lastcall/core/fd.hpp>
 #include <lastcall/shutdown/report.hpp>
 
 namespace lastcall {
