@@ -14,6 +14,7 @@ struct Error {
   int code = 0;         ///< errno, or 0
 };
 
+/// A T, or why there is none. The error must not be dropped without a look.
 template <class T>
 using Result = std::expected<T, Error>;
 
@@ -24,6 +25,7 @@ using Result = std::expected<T, Error>;
   return std::unexpected(Error{std::move(what), code});
 }
 
+/// The same for what is not the system's: `code` is 0.
 [[nodiscard]] inline std::unexpected<Error> error(std::string message) {
   return std::unexpected(Error{std::move(message), 0});
 }

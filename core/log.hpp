@@ -11,17 +11,22 @@
 
 namespace lastcall {
 
+/// Lines below the chosen level are not written; `off`: none is.
 enum class LogLevel : uint8_t { debug, info, warning, error, off };
+/// `text`: `key=value` pairs; `json`: an object a line.
 enum class LogFormat : uint8_t { text, json };
 
 /// One key=value of a log line. Text is quoted and escaped by the writer where it needs to be.
 struct LogField {
+  /// What it is in JSON: a string, or as it stands.
   enum class Type : uint8_t { text, number, boolean };
 
-  std::string_view key;
-  std::string text;
-  Type type = Type::text;
+  std::string_view key;    ///< written as it is: letters, digits and underscores; has to outlive the call
+  std::string text;        ///< the value; bytes that are no printable text are escaped
+  Type type = Type::text;  ///< of the value
 
+  /// @{
+  /// Numbers in decimal.
   LogField(std::string_view k, std::string_view value) : key(k), text(value) {}
   LogField(std::string_view k, const char* value) : key(k), text(value) {}
   LogField(std::string_view k, const std::string& value) : key(k), text(value) {}
@@ -30,6 +35,7 @@ struct LogField {
   requires(!std::same_as<T, bool>) LogField(std::string_view k, T value)
       : key(k), text(std::to_string(value)), type(Type::number) {}
   LogField(std::string_view k, Duration value);  ///< "25s", "1.500s", "40ms": a text
+  /// @}
 };
 
 /// Chooses how and how much is logged; lines go to standard error. Call before threads start.
@@ -39,7 +45,9 @@ void log_configure(LogFormat format, LogLevel level);
 /// lock and may allocate, so it belongs to the control plane: never on the path of a request.
 void log_event(LogLevel level, std::string_view name, std::initializer_list<LogField> fields = {}) noexcept;
 
+/// A line of that level would be written. From any thread.
 [[nodiscard]] bool log_enabled(LogLevel level) noexcept;
+/// As chosen; `text` at the start. From any thread.
 [[nodiscard]] LogFormat log_format() noexcept;
 
 /// With false, a line waits at most 20 ms for a full pipe, a halted terminal or another thread that is stuck
@@ -53,8 +61,9 @@ void log_may_wait(bool wait) noexcept;
 /// the screen and is forgotten; only then it is worth waiting 20 ms for.
 bool log_footer(std::string text, std::string erase) noexcept;
 
-/// Parses "debug|info|warning|error|off" and "text|json".
+/// Parses "debug", "info", "warning", "error" or "off"; an error names them.
 [[nodiscard]] Result<LogLevel> parse_log_level(std::string_view text);
+/// Parses "text" or "json"; an error names them.
 [[nodiscard]] Result<LogFormat> parse_log_format(std::string_view text);
 
 }  // namespace lastcall

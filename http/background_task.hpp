@@ -11,10 +11,13 @@
 
 namespace lastcall {
 
+/// A background task on a reactor.
 using BackgroundCoroutine = std::move_only_function<Task<>(std::stop_token)>;
 
+/// Callable with the token that tells it to give up.
 template <class F>
 concept TakesStopToken = std::invocable<F&, std::stop_token>;
+/// What a BackgroundTask is made from. A result that is no Task<> is dropped.
 template <class F>
 concept BackgroundFunction = TakesStopToken<F> || std::invocable<F&>;
 
@@ -22,8 +25,10 @@ concept BackgroundFunction = TakesStopToken<F> || std::invocable<F&>;
 /// reactor. Either may take the std::stop_token that tells it to give up.
 class BackgroundTask {
  public:
+  /// A background task on a thread of the pool for them.
   using Blocking = std::move_only_function<void(std::stop_token)>;
 
+  /// From any such function: which of the two kinds it is, its result tells.
   template <BackgroundFunction F>
   requires(!std::same_as<std::remove_cvref_t<F>, BackgroundTask>)
       BackgroundTask(F f) {  // NOLINT: converts on purpose
@@ -34,6 +39,7 @@ class BackgroundTask {
     }
   }
 
+  /// For the server.
   [[nodiscard]] std::variant<Blocking, BackgroundCoroutine>& function() noexcept { return function_; }
 
  private:
@@ -49,7 +55,7 @@ class BackgroundTask {
   std::variant<Blocking, BackgroundCoroutine> function_;
 };
 
-/// Called at the stop.
+/// Called at the stop: see Server::on_shutdown and Server::on_stopped. May block and may throw.
 using StopHook = std::move_only_function<void()>;
 
 }  // namespace lastcall

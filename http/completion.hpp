@@ -40,22 +40,29 @@ struct CompletionState {
 template <class T>
 class Completer {
  public:
+  /// @cond internal
   using State = detail::CompletionState<T>;
   explicit Completer(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
+  /// @endcond
+  /// @{
+  /// What was moved from gives nothing any more, or what was assigned to.
   Completer(Completer&&) noexcept = default;
   Completer& operator=(Completer&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
   }
-  ~Completer() {
+  /// @}
+  ~Completer() {  ///< ends the wait with none, unless it was given a value
     finish([](State&) {});
   }
 
+  /// Gives the value that is made from the arguments (none for void); does nothing the second time. The
+  /// waiting coroutine resumes on its reactor's thread, not in this call.
   template <class... U>
   void complete(U&&... value) {
     finish([&](State& state) { state.value.emplace(std::forward<U>(value)...); });
   }
-  /// The wait throws it.
+  /// As complete(), but the wait throws it.
   void fail(std::exception_ptr error) {
     finish([&](State& state) { state.error = std::move(error); });
   }
@@ -83,11 +90,17 @@ class Completer {
 template <class T>
 class Completion {
  public:
+  /// @cond internal
   using State = detail::CompletionState<T>;
   explicit Completion(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
+  /// @endcond
+  /// @{
+  /// What was moved from cannot be awaited.
   Completion(Completion&&) noexcept = default;
   Completion& operator=(Completion&&) noexcept = default;
+  /// @}
 
+  /// @cond internal
   class [[nodiscard]] Awaiter : State::Waiting {
    public:
     explicit Awaiter(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {
@@ -135,6 +148,8 @@ class Completion {
     TaskContext* context_ = nullptr;
     std::coroutine_handle<> coroutine_;
   };
+  /// @endcond
+  /// Waits, once. On the thread of the reactor that the coroutine runs on.
   Awaiter operator co_await() && noexcept { return Awaiter(std::move(state_)); }
 
  private:

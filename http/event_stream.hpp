@@ -31,6 +31,8 @@ struct ServerSentEvent {
 /// Reactor's thread only. One send at a time.
 class EventStream {
  public:
+  /// Sets Content-Type, Cache-Control and X-Accel-Buffering; the head leaves with the first event. The
+  /// response has to outlive the stream; its status stays as it is.
   explicit EventStream(Response& response);
 
   /// As Response::write: waits while the client is slow; false when nobody is there to take it any more.

@@ -22,31 +22,39 @@ using SyncHandler = std::move_only_function<void(const Request&, Response&) cons
 /// until it ends.
 using TaskHandler = std::move_only_function<Task<>(Request&, Response&) const>;
 
+/// Callable as void(const Request&, Response&).
 template <class F>
 concept SynchronousHandler = std::invocable<const F&, const Request&, Response&> &&
     std::is_void_v<std::invoke_result_t<const F&, const Request&, Response&>>;
+/// Callable as Task<>(Request&, Response&).
 template <class F>
 concept CoroutineHandler = std::invocable<const F&, Request&, Response&> &&
     std::same_as<std::invoke_result_t<const F&, Request&, Response&>, Task<>>;
 
 /// Either kind. All reactors call it, at the same time: what it captures must stand that.
 struct Handler {
-  std::variant<SyncHandler, TaskHandler> function;
+  std::variant<SyncHandler, TaskHandler> function;  ///< never empty
 
+  /// From a function that answers before it returns.
   template <SynchronousHandler F>
   Handler(F f) : function(std::in_place_type<SyncHandler>, std::move(f)) {}  // NOLINT: converts on purpose
+  /// From a coroutine. What a lambda captures is kept as long as the server: its coroutines may use it.
   template <CoroutineHandler F>
   Handler(F f) : function(std::in_place_type<TaskHandler>, std::move(f)) {}  // NOLINT: converts on purpose
-  // Not inline, so that not every unit that has routes compiles them.
+  /// @{
+  /// Not inline, so that not every unit that has routes compiles them. What was moved from may only be
+  /// destroyed or assigned to.
   Handler(Handler&& other) noexcept;
   Handler& operator=(Handler&& other) noexcept;
   ~Handler();
+  /// @}
 };
 
 /// What a route may set apart from the server's defaults.
 struct RouteOptions {
-  std::optional<uint64_t> max_body_bytes{};
-  std::optional<Duration> body_timeout{};  ///< without a byte of a body
+  std::optional<uint64_t>
+      max_body_bytes{};                    ///< of a request's body; 413 beyond; none: Limits::max_body_bytes
+  std::optional<Duration> body_timeout{};  ///< without a byte of a body; none: ServerOptions::body_timeout
   /// For coroutine handlers, from the head of the request on: then the handler's stop_token is requested, and
   /// the client is answered 503 with Retry-After and Connection: close; an answer under way breaks off. Not
   /// of a connection that has left HTTP.
@@ -64,6 +72,7 @@ struct RouteOptions {
   }
 };
 
+/// @cond internal
 /// How many requests of a route there are. Moves only while there are none. From any thread.
 class InFlight {
  public:
@@ -89,5 +98,6 @@ struct Route {
   RouteOptions options;
   mutable InFlight in_flight{};  // counted where there is a limit only; routes are shared by all reactors
 };
+/// @endcond
 
 }  // namespace lastcall

@@ -21,9 +21,12 @@ class HijackedConnection {
  public:
   /// For Stream::detach().
   explicit HijackedConnection(std::shared_ptr<DetachedConnection> shared) noexcept;
+  /// @{
+  /// What was assigned to is closed first. What was moved from may only be destroyed or assigned to.
   HijackedConnection(HijackedConnection&&) noexcept = default;
   HijackedConnection& operator=(HijackedConnection&& other) noexcept;
-  ~HijackedConnection();
+  /// @}
+  ~HijackedConnection();  ///< closes the descriptor, and counts it as completed
 
   /// Stays this object's: not to be closed. Not of one that was moved from, like the rest.
   [[nodiscard]] int fd() const noexcept;

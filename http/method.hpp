@@ -43,9 +43,10 @@ enum class Method : uint8_t {
   unlock,
   unsubscribe,
 };
+/// How many values Method has; they count from 0.
 inline constexpr uint32_t kMethodCount = static_cast<uint32_t>(Method::unsubscribe) + 1;
 
-/// For sets of methods.
+/// The bit of a method in a set of methods.
 [[nodiscard]] constexpr uint64_t bit(Method method) noexcept {
   static_assert(kMethodCount <= 64);
   return uint64_t{1} << static_cast<uint32_t>(method);

@@ -15,6 +15,7 @@ struct Exchange;
 /// `co_await request.read()`, `co_await request.read_all()`: see Request.
 class [[nodiscard]] ReadBody : TaskContext::Waiter {
  public:
+  /// For Request::read() and Request::read_all().
   ReadBody(Exchange& exchange, bool whole) noexcept : exchange_(exchange), whole_(whole) {
     cancel = [](Waiter& waiter) { static_cast<ReadBody&>(waiter).resume(); };
   }
@@ -41,17 +42,18 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
 /// coroutine handler has ended. Reactor's thread only.
 class Request {
  public:
+  /// For the server.
   explicit Request(Exchange& exchange) noexcept : exchange_(exchange) {}
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
-  [[nodiscard]] Method method() const noexcept;
-  [[nodiscard]] std::string_view method_name() const noexcept;
-  [[nodiscard]] std::string_view target() const noexcept;  ///< as sent
-  [[nodiscard]] std::string_view path() const;             ///< percent-decoded
-  [[nodiscard]] std::string_view query() const noexcept;   ///< as sent, without '?'
-  [[nodiscard]] std::string_view host() const noexcept;    ///< Host, or the authority of an absolute target
-  [[nodiscard]] int version_minor() const noexcept;        ///< HTTP/1.x
+  [[nodiscard]] Method method() const noexcept;  ///< always a known one: others were answered 501
+  [[nodiscard]] std::string_view method_name() const noexcept;  ///< as on the wire: "GET"; static storage
+  [[nodiscard]] std::string_view target() const noexcept;       ///< as sent
+  [[nodiscard]] std::string_view path() const;                  ///< percent-decoded
+  [[nodiscard]] std::string_view query() const noexcept;        ///< as sent, without '?'
+  [[nodiscard]] std::string_view host() const noexcept;  ///< Host, or the authority of an absolute target
+  [[nodiscard]] int version_minor() const noexcept;      ///< of HTTP/1.x: 0 or 1
 
   /// Value of the first field of that name (case-insensitive), or nullopt.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;

@@ -10,13 +10,14 @@ namespace lastcall {
 
 /// One header or trailer field, name as sent. Names compare case-insensitively.
 struct Field {
-  std::string_view name;
-  std::string_view value;  ///< without surrounding blanks
+  std::string_view name;   ///< a token (RFC 9110 5.1), never empty
+  std::string_view value;  ///< without surrounding blanks; may be empty
 };
 
 /// Case-insensitive comparison of ASCII (RFC 9110 5.1).
 [[nodiscard]] bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept;
 
+/// @cond internal
 /// A request head, parsed and judged. All views point into the bytes it was parsed from, but for the path of
 /// an absolute target that has none: "/" or "*" in static storage.
 struct RequestHead {
@@ -44,5 +45,6 @@ struct RequestHead {
   void rebase(const char* from, size_t length, const char* to) noexcept;
   void clear() noexcept;  ///< keeps the capacity of `fields`
 };
+/// @endcond
 
 }  // namespace lastcall

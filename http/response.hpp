@@ -15,6 +15,7 @@ class Stream;
 /// `co_await response.write(bytes)`: see Response::write.
 class [[nodiscard]] WriteBody : TaskContext::Waiter {
  public:
+  /// For Response::write().
   WriteBody(Exchange& exchange, std::string_view bytes) noexcept : exchange_(exchange), bytes_(bytes) {
     cancel = [](Waiter& waiter) { static_cast<WriteBody&>(waiter).resume(); };
   }
@@ -42,6 +43,7 @@ class [[nodiscard]] WriteBody : TaskContext::Waiter {
 /// coroutine's first write() or end. Without any call the answer is an empty 200. Reactor's thread only.
 class Response {
  public:
+  /// For the server.
   explicit Response(Exchange& exchange, BufferPool& pool) noexcept
       : exchange_(exchange), fields_(pool), body_(pool) {}
   Response(const Response&) = delete;
@@ -56,9 +58,13 @@ class Response {
   /// Replaces the body and its type, which may be empty; a Content-Type given to header() goes before any of
   /// these. Both are copied. Throws std::invalid_argument for a control character in the type.
   void body(std::string_view bytes, std::string_view content_type);
+  /// @{
+  /// As body(), with text/plain, text/html in UTF-8, application/json. The bytes are sent as they are:
+  /// nothing is escaped or checked.
   void text(std::string_view bytes) { set_body(bytes, "text/plain"); }
   void html(std::string_view bytes) { set_body(bytes, "text/html; charset=utf-8"); }
   void json(std::string_view bytes) { set_body(bytes, "application/json"); }
+  /// @}
   /// Closes the connection after this answer.
   Response& close_connection() noexcept;
 
@@ -70,6 +76,7 @@ class Response {
   /// body (HEAD, 204, 304); throws std::system_error when called again after that, and std::length_error past
   /// the announced content_length.
   [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
+  /// Status and fields have left, or are on their way: it is too late to change them.
   [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }
 
   /// For coroutine handlers: takes the connection out of HTTP. No answer is written; answers to earlier

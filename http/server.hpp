@@ -25,8 +25,11 @@ namespace lastcall {
 
 struct ServerParts;
 
+/// How the server does its I/O.
 enum class IoChoice : uint8_t { automatic, epoll, io_uring };
 
+/// What a server is made with; all of it may be left as it is. An address or a signal that cannot be had is
+/// an error of run() and start().
 struct ServerOptions {
   std::vector<std::string> listen = {
       "127.0.0.1:8080"};              ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
@@ -36,16 +39,16 @@ struct ServerOptions {
   std::optional<GateTier>
       gate{};          ///< how TCP listeners keep newcomers away at the stop; none: the best that works
   StopOptions stop{};  ///< of a stop by signal, or where no others are given
-  Limits limits{};
+  Limits limits{};     ///< of what a client may send
   Duration header_timeout = 10s;     ///< absolute, for a request head
   Duration body_timeout = 30s;       ///< without a byte of a body
   Duration write_timeout = 30s;      ///< without the client taking a byte
   Duration idle_timeout = 75s;       ///< between two requests
   uint32_t max_connections = 0;      ///< of all reactors; 0: from RLIMIT_NOFILE
   int backlog = 4096;                ///< of each listening socket; the kernel caps it at net.core.somaxconn
-  uint32_t offload_threads = 8;      ///< of the worker pool for offload()
+  uint32_t offload_threads = 8;      ///< of the worker pool for offload(), from 1
   uint32_t offload_queue = 64;       ///< what may wait for one of them
-  uint32_t background_threads = 8;   ///< for background tasks that block
+  uint32_t background_threads = 8;   ///< for background tasks that block, from 1
   uint32_t background_queue = 1024;  ///< what may wait for one of them
   uint32_t max_background_tasks = 10'000;  ///< of both kinds, that have not ended
   std::vector<int> signals = {SIGTERM,
@@ -70,6 +73,7 @@ inline constexpr int kServerClosed = ESHUTDOWN;
 /// Several may live in one process, one of them at a time by run() with signals.
 class Server {
  public:
+  /// Only keeps the options: no thread, no descriptor, no signal before run() or start().
   explicit Server(ServerOptions options = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -77,14 +81,18 @@ class Server {
   ~Server();
 
   /// Registers a handler: `void(const Request&, Response&)`, or a coroutine `Task<>(Request&, Response&)`.
-  /// Before run().
+  /// Throws std::logic_error after run() or start(). Not from several threads at once.
   Server& route(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
+  /// For every method that has no route of its own on this pattern.
   Server& any(std::string_view pattern, Handler handler, RouteOptions options = {});
+  /// @{
+  /// HEAD is answered by the route for GET, and OPTIONS by itself, where they have none of their own.
   Server& get(std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& post(std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& put(std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& del(std::string_view pattern, Handler handler, RouteOptions options = {});
   Server& patch(std::string_view pattern, Handler handler, RouteOptions options = {});
+  /// @}
 
   /// Routes with a common prefix; see Group.
   [[nodiscard]] Group group(std::string_view prefix, const RouteOptions& defaults = {});
@@ -119,11 +127,12 @@ class Server {
   /// not be had; its code is kServerClosed when this server is in use or has been stopped.
   [[nodiscard]] Result<std::vector<std::string>> start();
   /// Waits until the server has stopped, however that came; returns how it went. An error before run() and
-  /// start(), and where shutdown() gives one.
+  /// start(), and where shutdown() gives one. From any threads but the server's own, any number of times.
   [[nodiscard]] Result<DrainReport> wait();
 
   /// Begins the stop, from any thread, before or during run(). A second call may only shorten it.
   void stop(const StopOptions& options, std::string reason = "stop");
+  /// … with the options of the server.
   void stop(std::string reason = "stop");
 
   /// Stops gracefully and waits until that is done; returns how the stop went. From any threads, any number
@@ -133,6 +142,7 @@ class Server {
   /// for themselves: stop() is for those. Does not return where run() has to leave threads behind; after
   /// start() it does, with exit_code 2, and what they use is never freed.
   [[nodiscard]] Result<DrainReport> shutdown(const StopOptions& options);
+  /// … with the options of the server.
   [[nodiscard]] Result<DrainReport> shutdown();
   /// Stops at once: idle connections are closed, whoever waits for an answer gets 503, or a part of it. Else
   /// as shutdown(); takes up to half a second, for clients that are slow to take that.

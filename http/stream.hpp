@@ -28,6 +28,7 @@ struct StreamWatcher {
 /// `co_await stream.read()`: see Stream::read.
 class [[nodiscard]] ReadStream : TaskContext::Waiter {
  public:
+  /// For Stream::read().
   explicit ReadStream(Stream& stream) noexcept : stream_(stream) {
     cancel = [](Waiter& waiter) { static_cast<ReadStream&>(waiter).resume(); };
   }
@@ -54,6 +55,7 @@ class [[nodiscard]] ReadStream : TaskContext::Waiter {
 /// `co_await stream.write(bytes)`: see Stream::write.
 class [[nodiscard]] WriteStream : TaskContext::Waiter {
  public:
+  /// For Stream::write().
   WriteStream(Stream& stream, std::string_view bytes) noexcept : stream_(stream), bytes_(bytes) {
     cancel = [](Waiter& waiter) { static_cast<WriteStream&>(waiter).resume(); };
   }
@@ -82,6 +84,7 @@ class [[nodiscard]] WriteStream : TaskContext::Waiter {
 /// `co_await stream.detach()`: see Stream::detach.
 class [[nodiscard]] DetachStream : TaskContext::Waiter {
  public:
+  /// For Stream::detach().
   explicit DetachStream(Stream& stream) noexcept : stream_(stream) {
     cancel = [](Waiter& waiter) { static_cast<DetachStream&>(waiter).resume(); };
   }

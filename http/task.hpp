@@ -15,6 +15,7 @@
 
 namespace lastcall {
 
+/// @cond internal
 /// What a chain of coroutines shares (those of one request, or of one background task): the reactor they run
 /// on, what they wait for, whether to give up. It waits for one thing at a time. Owner thread only.
 class TaskContext {
@@ -85,6 +86,8 @@ class TaskContext {
   bool done_ = false;
 };
 
+/// @endcond
+
 template <class T>
 class Task;
 
@@ -137,22 +140,31 @@ struct TaskPromise<void> : TaskPromiseBase {
 template <class T = void>
 class [[nodiscard]] Task {
  public:
+  /// @cond internal
   using promise_type = detail::TaskPromise<T>;
   using Handle = std::coroutine_handle<promise_type>;
 
-  Task() = default;
   explicit Task(Handle handle) noexcept : handle_(handle) {}
+  /// @endcond
+
+  Task() = default;  ///< none: may only be assigned to, destroyed or asked whether it is one
+  /// @{
+  /// What was moved from is none, or what was assigned to.
   Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
   Task& operator=(Task&& other) noexcept {
     std::swap(handle_, other.handle_);
     return *this;
   }
+  /// @}
+  /// With all that it and the coroutines it awaits hold, also where it waits.
   ~Task() {
     if (handle_) handle_.destroy();
   }
 
+  /// There is a coroutine.
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
 
+  /// @cond internal
   struct Awaiter {
     Handle child;
     bool await_ready() noexcept { return false; }
@@ -167,8 +179,11 @@ class [[nodiscard]] Task {
       return child.promise().take();
     }
   };
+  /// @endcond
+  /// `co_await std::move(task)`, once: runs it to its end; gives its T, or throws what it threw.
   Awaiter operator co_await() && noexcept { return {handle_}; }
 
+  /// @cond internal
   /// For the server: runs it as the outermost task of a context.
   void start(TaskContext& context) {
     handle_.promise().context = &context;
@@ -176,6 +191,7 @@ class [[nodiscard]] Task {
   }
   /// For the server, once it has ended: what it threw, if anything.
   [[nodiscard]] std::exception_ptr error() const noexcept { return handle_.promise().error; }
+  /// @endcond
 
  private:
   Handle handle_;
@@ -195,6 +211,8 @@ inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
 /// that was requested before.
 class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
  public:
+  /// Duration::max(): no timer, only the token or the end of the request. What is not positive: until the
+  /// reactor's next turn.
   explicit SleepFor(Duration duration, std::stop_token token = {}) noexcept
       : TaskTimer([](TaskTimer& timer) { static_cast<SleepFor&>(timer).finish(true); }),
         duration_(duration),
@@ -254,12 +272,15 @@ class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
   bool whole_ = false;
 };
 
+/// @{
+/// See SleepFor. In a coroutine on a reactor only: of a handler, or a background task.
 inline SleepFor sleep_for(Duration duration) noexcept {
   return SleepFor(duration);
 }
 inline SleepFor sleep_for(Duration duration, std::stop_token token) noexcept {
   return SleepFor(duration, std::move(token));
 }
+/// @}
 /// `co_await until(token)`: waits for a stop request on the token, or until nobody waits for the answer.
 inline SleepFor until(std::stop_token token) noexcept {
   return SleepFor(Duration::max(), std::move(token));
@@ -280,7 +301,7 @@ struct OffloadRejected {};
 template <class F>
 class [[nodiscard]] Offload {
  public:
-  using Value = std::invoke_result_t<F&>;
+  using Value = std::invoke_result_t<F&>;  ///< what the function returns
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
   static_assert(
       std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
@@ -288,6 +309,7 @@ class [[nodiscard]] Offload {
       "captures of a lambda inside a co_await expression twice");
 #endif
 
+  /// For offload(). Nothing runs before it is awaited.
   explicit Offload(F&& function) : function_(std::forward<F>(function)) {}
   Offload(WorkerPool& pool, F&& function) : function_(std::forward<F>(function)), pool_(&pool.pool_) {}
 
@@ -342,6 +364,8 @@ class [[nodiscard]] Offload {
   bool accepted_ = false;
 };
 
+/// See Offload. In a coroutine on a reactor only. `function` is called once, without arguments, and must not
+/// use the request's or the reactor's objects but for values and views of theirs.
 template <class F>
 Offload<F> offload(F&& function) {
   return Offload<F>(std::forward<F>(function));

@@ -14,7 +14,7 @@ enum class GateTier : uint8_t {
                 ///< served
   plain,        ///< the queue is served and closed: who connects between the two is reset
 };
-[[nodiscard]] std::string_view to_string(
-    GateTier tier) noexcept;  ///< "parking", "syn_filter", "unix", "plain"
+/// "parking", "syn_filter", "unix", "plain". Static storage.
+[[nodiscard]] std::string_view to_string(GateTier tier) noexcept;
 
 }  // namespace lastcall

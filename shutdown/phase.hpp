@@ -13,6 +13,7 @@ enum class Phase : uint8_t {
   stopped,     ///< reactors leave their loops
 };
 
+/// The name as it stands in logs and reports. Static storage.
 [[nodiscard]] constexpr const char* to_string(Phase phase) noexcept {
   switch (phase) {
     case Phase::running: return "running";

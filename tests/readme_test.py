@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What the documents show is what there is: the README's hello world compiles, is the example of that name, and no
-example is longer than a page.
+example is longer than a page. What the API's page shows is a part of an example.
 
 readme_test.py ROOT COMPILER [FLAG...]"""
 
@@ -10,6 +10,21 @@ import subprocess
 import sys
 
 MOST_LINES = 60
+
+
+def unindented(text):
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+def strangers(page, examples):
+    """The programs and parts of programs on a page that no example has, whatever their indentation."""
+    known = [unindented(example.read_text()) for example in examples]
+    blocks = re.findall(r"^```cpp\n(.*?)^```$", page.read_text(), re.S | re.M)
+    if not blocks:
+        yield f"{page}: shows nothing"
+    for block in blocks:
+        if not any(unindented(block) in text for text in known):
+            yield f"{page}: in no example of tools/examples:\n{block}"
 
 
 def main():
@@ -31,6 +46,7 @@ def main():
         lines = len(example.read_text().splitlines())
         if lines >= MOST_LINES:
             problems.append(f"{example}: {lines} lines; an example has fewer than {MOST_LINES}")
+    problems += strangers(root / "tools/api.md", examples)
     print(f"readme: {len(examples)} examples and a program looked at, {len(problems)} problems")
     sys.exit("\n".join(problems) or None)
 
