@@ -1,4 +1,8 @@
+#include <optional>
+#include <utility>
+
 #include <lastcall/http/group.hpp>
+#include <lastcall/http/group_scope.hpp>
 #include <lastcall/http/server.hpp>
 
 namespace lastcall {
@@ -35,6 +39,25 @@ void GroupScope::collect(Layers& layers) const {
   for (const Around& function : around_) layers.add(function);
 }
 
+Group Group::group(std::string_view prefix, const RouteOptions& defaults) {
+  return {*server_, scope_->add_group(prefix, defaults)};
+}
+
+Group& Group::before(Before function) {
+  scope_->add(std::move(function));
+  return *this;
+}
+
+Group& Group::after(After function) {
+  scope_->add(std::move(function));
+  return *this;
+}
+
+Group& Group::around(Around function) {
+  scope_->add(std::move(function));
+  return *this;
+}
+
 Group& Group::route(Method method, std::string_view pattern, Handler handler, const RouteOptions& options) {
   server_->add(*scope_, method, pattern, std::move(handler), options);
   return *this;
@@ -43,6 +66,22 @@ Group& Group::route(Method method, std::string_view pattern, Handler handler, co
 Group& Group::any(std::string_view pattern, Handler handler, const RouteOptions& options) {
   server_->add(*scope_, std::nullopt, pattern, std::move(handler), options);
   return *this;
+}
+
+Group& Group::get(std::string_view pattern, Handler handler, const RouteOptions& options) {
+  return route(Method::get, pattern, std::move(handler), options);
+}
+Group& Group::post(std::string_view pattern, Handler handler, const RouteOptions& options) {
+  return route(Method::post, pattern, std::move(handler), options);
+}
+Group& Group::put(std::string_view pattern, Handler handler, const RouteOptions& options) {
+  return route(Method::put, pattern, std::move(handler), options);
+}
+Group& Group::del(std::string_view pattern, Handler handler, const RouteOptions& options) {
+  return route(Method::delete_, pattern, std::move(handler), options);
+}
+Group& Group::patch(std::string_view pattern, Handler handler, const RouteOptions& options) {
+  return route(Method::patch, pattern, std::move(handler), options);
 }
 
 }  // namespace lastcall

@@ -3,7 +3,7 @@
 #include <ranges>
 #include <stdexcept>
 
-#include <lastcall/http/middleware.hpp>
+#include <lastcall/http/layers.hpp>
 
 namespace lastcall {
 namespace {

@@ -10,6 +10,7 @@
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/log.hpp>
 #include <lastcall/core/thread.hpp>
+#include <lastcall/http/group_scope.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/http/server_parts.hpp>
 #include <lastcall/http/server_run.hpp>

@@ -96,10 +96,13 @@ class Server {
 
   /// Routes with a common prefix; see Group.
   [[nodiscard]] Group group(std::string_view prefix, const RouteOptions& defaults = {});
-  /// Around the handlers of all routes that are registered after it, those of groups included; see Layers.
+  /// @{
+  /// Around the handlers of all routes that are registered after it, those of groups included; see Before for
+  /// their order.
   Server& before(Before function);
   Server& after(After function);
   Server& around(Around function);
+  /// @}
 
   /// Called when a stop begins, by threads of their own, all at once; the stop waits for them until its
   /// deadline. What one throws is logged and makes the exit code 3. Before run() or start().

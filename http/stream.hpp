@@ -22,7 +22,7 @@ class WebSocketConnection;
 /// ended, or the connection is gone (then the stream is aborted()). A plain function, on the reactor's
 /// thread.
 struct StreamWatcher {
-  void (*changed)(StreamWatcher&);
+  void (*changed)(StreamWatcher&);  ///< with itself
 };
 
 /// `co_await stream.read()`: see Stream::read.

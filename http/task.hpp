@@ -311,6 +311,7 @@ class [[nodiscard]] Offload {
 
   /// For offload(). Nothing runs before it is awaited.
   explicit Offload(F&& function) : function_(std::forward<F>(function)) {}
+  /// … on a pool of one's own.
   Offload(WorkerPool& pool, F&& function) : function_(std::forward<F>(function)), pool_(&pool.pool_) {}
 
   bool await_ready() noexcept {
@@ -370,6 +371,7 @@ template <class F>
 Offload<F> offload(F&& function) {
   return Offload<F>(std::forward<F>(function));
 }
+/// … on a pool of one's own.
 template <class F>
 Offload<F> offload(WorkerPool& pool, F&& function) {
   return Offload<F>(pool, std::forward<F>(function));

@@ -11,7 +11,7 @@ namespace lastcall {
 
 /// What a TestClient got for a request: an answer, whole and well-formed, or the reason why there is none.
 struct TestAnswer {
-  using Fields = std::vector<std::pair<std::string, std::string>>;
+  using Fields = std::vector<std::pair<std::string, std::string>>;  ///< names with their values
 
   int status = 0;      ///< 0: there is no answer, see `error`
   std::string reason;  ///< "OK"
@@ -22,9 +22,11 @@ struct TestAnswer {
 
   /// Value of the first field of that name (case-insensitive), or nullopt.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
+  /// There is an answer, of whatever status.
   [[nodiscard]] explicit operator bool() const noexcept { return status != 0; }
 };
 
+/// @cond internal
 /// Reads one answer off a stream, as strictly as RFC 9112 lets a client be. Interim answers before it (1xx,
 /// but 101, which ends HTTP on its connection) are skipped.
 class TestAnswerReader {
@@ -67,5 +69,6 @@ class TestAnswerReader {
   State state_ = State::head;
   bool to_head_;
 };
+/// @endcond
 
 }  // namespace lastcall

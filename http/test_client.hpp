@@ -18,32 +18,39 @@ class MemoryConnection;
 /// A request that a TestClient sends. Host is added unless it is among the headers, and so is the body's
 /// framing.
 struct TestRequest {
-  std::string method = "GET";
-  std::string target = "/";
-  TestAnswer::Fields headers{};
-  std::string body{};
-  bool chunked = false;  ///< the body goes in chunks, of at most kTestChunkBytes each
+  std::string method = "GET";    ///< sent as it is, whether known or not
+  std::string target = "/";      ///< sent as it is, with its query
+  TestAnswer::Fields headers{};  ///< in this order, behind what is added
+  std::string body{};            ///< before chunking
+  bool chunked = false;          ///< the body goes in chunks, of at most kTestChunkBytes each
 };
+/// The largest chunk of a TestRequest, of its body.
 inline constexpr size_t kTestChunkBytes = 16 * 1024;
 
 /// A connection of a TestClient, byte by byte. Must not outlive the client. Move-only.
 class TestConnection {
  public:
+  /// @{
+  /// What is assigned to vanishes first. What was moved from may only be destroyed or assigned to.
   TestConnection(TestConnection&& other) noexcept;
   TestConnection& operator=(TestConnection&& other) noexcept;
+  /// @}
   ~TestConnection();  ///< vanishes, where it is still open
 
+  /// Gives the bytes to the server, and runs what they set off, up to where it waits. No time passes.
   void send(std::string_view bytes);
   /// From here on the server receives at most `bytes` at a time; 0: as many as there are.
   void torn(size_t bytes);
+  /// @{
   /// Takes the bytes that were sent in answer so far, at most so many.
   [[nodiscard]] std::string take();
   [[nodiscard]] std::string take(size_t most);
+  /// @}
   /// A slow reader: the server sends no more than so many bytes beyond what was taken.
   void set_window(size_t bytes);
   void end_of_stream();  ///< the client sends no more, and reads on; not while the server holds it back
   void vanish();         ///< the connection breaks
-  [[nodiscard]] bool open() const;
+  [[nodiscard]] bool open() const;  ///< neither end has closed it for good
 
  private:
   friend class TestClient;
@@ -57,14 +64,18 @@ class TestClient;
 /// A request under way. Must not outlive its client. Move-only.
 class PendingAnswer {
  public:
+  /// @{
+  /// What was moved from may only be destroyed or assigned to.
   PendingAnswer(PendingAnswer&&) noexcept;
   PendingAnswer& operator=(PendingAnswer&&) noexcept;
+  /// @}
   ~PendingAnswer();  ///< the client that sent it vanishes, where it has no answer yet
 
   /// The answer is there, or never will be. No time passes.
   [[nodiscard]] bool done();
   /// The answer; where it is not there yet, time passes as in TestClient::get(). Once.
   [[nodiscard]] TestAnswer get();
+  /// The connection that the request was sent on.
   [[nodiscard]] TestConnection& connection() noexcept;
 
  private:
@@ -98,6 +109,7 @@ class TestClient {
   /// How much simulated time get() and its like give a handler for its answer.
   static constexpr Duration kLongestWait = 1h;
 
+  /// The server has to outlive the client.
   explicit TestClient(Server& server);
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
@@ -109,15 +121,21 @@ class TestClient {
   /// is malformed or bytes come behind it, when the connection ends before it is whole, when the handler
   /// waits for something that never comes (no timer is armed), and after kLongestWait.
   TestAnswer request(const TestRequest& request);
+  /// @{
+  /// request() of that method.
   TestAnswer get(std::string_view target, TestAnswer::Fields headers = {});
   TestAnswer del(std::string_view target, TestAnswer::Fields headers = {});
   TestAnswer post(std::string_view target, std::string_view body, TestAnswer::Fields headers = {});
   TestAnswer put(std::string_view target, std::string_view body, TestAnswer::Fields headers = {});
   TestAnswer patch(std::string_view target, std::string_view body, TestAnswer::Fields headers = {});
+  /// @}
 
+  /// @{
   /// Sends a request and runs its handler up to where it waits. No time passes.
   [[nodiscard]] PendingAnswer start(const TestRequest& request);
   [[nodiscard]] PendingAnswer start(std::string_view method, std::string_view target);
+  /// @}
+  /// A new connection, on which nothing was sent.
   [[nodiscard]] TestConnection connect();
   /// Requests and connections from here on are torn() into pieces of so many bytes; 0: not.
   void tear(size_t bytes) noexcept;
@@ -127,11 +145,13 @@ class TestClient {
   /// ms, 3 ms, ….
   void advance(Duration duration);
   [[nodiscard]] Instant now() const noexcept;  ///< from Instant{} on
+  /// @{
   /// The phases of a stop: from drain() on answers say close, and drain tokens are requested (connections
   /// between two requests stay), also those of the server, which is stopping() from then on; force() cuts off
   /// what is under way, and requests the stop tokens of its handlers.
   void drain();
   void force();
+  /// @}
 
   /// The first mistake in the server's routes; empty: none.
   [[nodiscard]] const std::string& error() const noexcept;

@@ -21,11 +21,13 @@ struct WebSocketMail;
 
 /// A message, whole: its fragments are put together.
 struct WebSocketMessage {
+  /// As the frames have it (RFC 6455 5.6).
   enum class Kind : uint8_t { text, binary };
-  Kind kind = Kind::text;
-  std::string data;  ///< UTF-8 where it is text
+  Kind kind = Kind::text;  ///< that it was, or is to be, sent as
+  std::string data;        ///< UTF-8 where it is text
 };
 
+/// How a WebSocket is accepted and kept.
 struct WebSocketOptions {
   size_t max_message_bytes =
       1024 * 1024;  ///< of a message that comes, all its fragments; closed with 1009 beyond
@@ -39,6 +41,7 @@ struct WebSocketOptions {
   std::vector<std::string> subprotocols{};     ///< the favourite first
 };
 
+/// @cond internal
 /// Something that a handler waits for on a WebSocket.
 class WebSocketWaiter : TaskContext::Waiter {
  public:
@@ -60,10 +63,12 @@ class WebSocketWaiter : TaskContext::Waiter {
   std::coroutine_handle<> coroutine_;
   bool for_room_;
 };
+/// @endcond
 
 /// `co_await socket.receive()`: see WebSocket::receive.
 class [[nodiscard]] ReceiveWebSocket : WebSocketWaiter {
  public:
+  /// For WebSocket::receive().
   explicit ReceiveWebSocket(WebSocketConnection& connection) noexcept : WebSocketWaiter(connection, false) {}
   [[nodiscard]] bool await_ready() const noexcept;
   template <class Promise>
@@ -76,6 +81,7 @@ class [[nodiscard]] ReceiveWebSocket : WebSocketWaiter {
 /// `co_await socket.send(message)`: see WebSocket::send.
 class [[nodiscard]] SendWebSocket : WebSocketWaiter {
  public:
+  /// For WebSocket::send().
   SendWebSocket(WebSocketConnection& connection, WebSocketMessage::Kind kind, std::string_view data) noexcept
       : WebSocketWaiter(connection, true), kind_(kind), data_(data) {}
   [[nodiscard]] bool await_ready();
@@ -110,8 +116,11 @@ class WebSocket {
   /// Response::switch_protocols where something of an answer is out.
   [[nodiscard]] static std::optional<WebSocket> accept(Request& request, Response& response,
                                                        const WebSocketOptions& options = {});
+  /// @{
+  /// What was moved from may only be destroyed or assigned to.
   WebSocket(WebSocket&&) noexcept;
   WebSocket& operator=(WebSocket&&) noexcept;
+  /// @}
   ~WebSocket();
 
   /// The next message; nullopt once the close handshake is over and all that came before is received, or when
@@ -125,12 +134,15 @@ class WebSocket {
   [[nodiscard]] SendWebSocket send(const WebSocketMessage& message) noexcept {
     return {*connection_, message.kind, message.data};
   }
+  /// @{
+  /// As send().
   [[nodiscard]] SendWebSocket send_text(std::string_view data) noexcept {
     return {*connection_, WebSocketMessage::Kind::text, data};
   }
   [[nodiscard]] SendWebSocket send_binary(std::string_view data) noexcept {
     return {*connection_, WebSocketMessage::Kind::binary, data};
   }
+  /// @}
   /// Sends a close frame and waits for the client's, or until the time for it is over. What still comes is
   /// dropped. Throws std::invalid_argument for a code that nobody may send and a reason that is not UTF-8 or
   /// longer than 123 bytes.
@@ -138,6 +150,7 @@ class WebSocket {
 
   /// Of the client's close frame: 1005 when it had no code; 1006 while there was none.
   [[nodiscard]] uint16_t close_code() const noexcept;
+  /// Of the same frame; UTF-8, at most 123 bytes, may be empty.
   [[nodiscard]] const std::string& close_reason() const noexcept;
   /// The subprotocol that was agreed on; empty for none.
   [[nodiscard]] const std::string& subprotocol() const noexcept;
@@ -152,12 +165,15 @@ class WebSocket {
     /// past max_queued_bytes (which closes it with 1008), or the message alone is larger than that. Throws
     /// std::invalid_argument for a text that is not UTF-8.
     bool send(WebSocketMessage message) const;
+    /// @{
+    /// As send().
     bool send_text(std::string data) const {
       return send({.kind = WebSocketMessage::Kind::text, .data = std::move(data)});
     }
     bool send_binary(std::string data) const {
       return send({.kind = WebSocketMessage::Kind::binary, .data = std::move(data)});
     }
+    /// @}
     /// Whether both send to the same socket.
     friend bool operator==(const Sender&, const Sender&) = default;
 
@@ -166,6 +182,7 @@ class WebSocket {
     explicit Sender(std::shared_ptr<WebSocketMail> mail) noexcept : mail_(std::move(mail)) {}
     std::shared_ptr<WebSocketMail> mail_;  // shared: lives as long as the last of the socket and its senders
   };
+  /// For others to send with; as many as wanted.
   [[nodiscard]] Sender sender();
 
  private:

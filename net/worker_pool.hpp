@@ -9,6 +9,7 @@
 
 namespace lastcall {
 
+/// How large a WorkerPool is.
 struct WorkerPoolOptions {
   uint32_t threads = 4;  ///< that run at most; from 1. Started when there is work, and kept
   uint32_t queue = 64;   ///< what may wait for one of them; more is refused

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <lastcall/core/log.hpp>
+#include <lastcall/http/group_scope.hpp>
 #include <lastcall/http/test_client.hpp>
 #include <lastcall/lastcall.hpp>
 
