@@ -49,6 +49,14 @@ Result<void> check_signals(const std::vector<int>& signals) {
   return {};
 }
 
+Result<void> check(const ServerOptions& options) {
+  if (options.listen.empty()) return error("no address to listen on");
+  if (options.offload_threads == 0) return error("offload_threads: there must be at least 1");
+  if (options.background_threads == 0) return error("background_threads: there must be at least 1");
+  if (Result<void> checked = check_report(options.report); !checked) return checked;
+  return check_signals(options.signals);
+}
+
 /// The backend to use, or why not. Says in one line when it falls back.
 Result<bool> choose_uring(IoChoice choice) {
   if (choice == IoChoice::epoll) return false;
@@ -84,10 +92,7 @@ ServerRun::ServerRun(RunSetup setup) : setup_(std::move(setup)), began_(monotoni
 
 Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
   const ServerOptions& options = setup.options;
-  if (options.listen.empty()) return error("no address to listen on");
-  if (Result<void> checked = check_report(options.report); !checked) return std::unexpected(checked.error());
-  if (Result<void> checked = check_signals(options.signals); !checked)
-    return std::unexpected(checked.error());
+  if (Result<void> checked = check(options); !checked) return std::unexpected(checked.error());
   const uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());

@@ -472,6 +472,15 @@ TEST_P(Lifecycle, ASignalThatNobodyCanTakeIsAnError) {
   EXPECT_THAT(started.error().message, HasSubstr("SIGSEGV"));
 }
 
+TEST_P(Lifecycle, APoolWithoutThreadsIsAnError) {
+  ServerOptions wrong = options();
+  wrong.offload_threads = 0;
+  EXPECT_THAT(Server(wrong).start().error().message, HasSubstr("offload_threads"));
+  wrong = options();
+  wrong.background_threads = 0;
+  EXPECT_THAT(Server(wrong).start().error().message, HasSubstr("background_threads"));
+}
+
 TEST_P(Lifecycle, ATimeoutForEverythingIsOneLine) {
   Server server({.listen = {"127.0.0.1:0"},
                  .io = GetParam(),
