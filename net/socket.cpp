@@ -72,9 +72,11 @@ Result<SocketAddress> local_address(int fd) {
   return address;
 }
 
-bool is_broken(int fd) noexcept {
-  pollfd look{.fd = fd, .events = 0, .revents = 0};
-  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLERR | POLLHUP)) != 0;
+PeerState peer_state(int fd) noexcept {
+  pollfd look{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  if (::poll(&look, 1, 0) != 1) return PeerState::there;
+  if ((look.revents & (POLLERR | POLLHUP)) != 0) return PeerState::broken;
+  return (look.revents & POLLRDHUP) != 0 ? PeerState::ended : PeerState::there;
 }
 
 }  // namespace lastcall

@@ -26,8 +26,10 @@ namespace lastcall {
 /// The value of a SOL_SOCKET option that is an int: SO_TYPE, SO_DOMAIN, SO_ACCEPTCONN, SO_ERROR.
 [[nodiscard]] Result<int> socket_option(int fd, int option);
 
-/// The connection is gone in both directions: reset, or ended by both sides (poll(2)).
-[[nodiscard]] bool is_broken(int fd) noexcept;
+/// What poll(2) knows of the other side: it has ended its stream; or the connection is gone in both
+/// directions, reset or ended by both.
+enum class PeerState : uint8_t { there, ended, broken };
+[[nodiscard]] PeerState peer_state(int fd) noexcept;
 
 struct SocketAddress {
   sockaddr_storage storage{};

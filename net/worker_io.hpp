@@ -153,6 +153,8 @@ void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
 template <class B, class P>
 void Worker<B, P>::on_sent(Conn& connection, const Event& event) {
   connection.sending_ = false;
+  // From here on it is the time for a look at the client again.
+  if (connection.reason_ == CloseReason::none) connection.due_ = loop_.now + kPeerCheck;
   account_sent(connection, event.result);
   connection.touch();
 }
@@ -411,12 +413,18 @@ void Worker<B, P>::beat() {
 }
 
 /// A handler may be at work for a client that has gone: the events tell, except that io_uring's multishot
-/// receive can lose a reset that comes right behind bytes (seen on Linux 6.18).
+/// receive can lose a reset that comes right behind bytes, and on Unix sockets an orderly end (seen on Linux
+/// 6.18). A receive that begins anew finds that.
 template <class B, class P>
 void Worker<B, P>::check_peer(Conn& connection) {
   if (connection.due_ > loop_.now) return;
   connection.due_ = loop_.now + kPeerCheck;
-  if (is_broken(connection.fd_)) end(connection, CloseReason::peer_reset);
+  switch (peer_state(connection.fd_)) {
+    case PeerState::there: return;
+    case PeerState::broken: return end(connection, CloseReason::peer_reset);
+    case PeerState::ended:
+      if (!connection.peer_ended_ && io().unread(connection.fd_) == 0) stop_receiving(connection);
+  }
 }
 
 template <class B, class P>
