@@ -35,7 +35,7 @@ TEST(ServerStatus, NamesEveryPhase) {
 }
 
 TEST(ServerStatus, OfNothingHasEmptyLists) {
-  auto parsed = nlohmann::json::parse(to_json({}));
+  auto parsed = nlohmann::json::parse(to_json(ServerStatus{}));
   EXPECT_EQ(parsed.at("listeners"), nlohmann::json::array());
   EXPECT_EQ(parsed.at("reactors"), nlohmann::json::array());
 }
