@@ -18,7 +18,7 @@ BackgroundTasks::BackgroundTasks(StopControl& control, TaskCounters& counters, c
       hook_pool_(options.hooks + kRequests, 0, options.begin),
       last_pool_(1, 0, options.begin) {}
 
-bool BackgroundTasks::start(const std::string& name, BackgroundTask task, uint32_t reactor) {
+bool BackgroundTasks::start(const std::string& name, BackgroundTask& task, uint32_t reactor) {
   std::lock_guard lock(mutex_);
   if (closed_ || reactors_.empty() || counters_.running.load(std::memory_order_relaxed) >= most_)
     return false;
@@ -27,11 +27,21 @@ bool BackgroundTasks::start(const std::string& name, BackgroundTask task, uint32
     reactors_[reactor % reactors_.size()]->post(name, std::move(*coroutine), counters_);
     return true;
   }
+  // Shared with the pool, so that one that is refused is not destroyed here, under locks: what it holds may
+  // call the server.
   auto& blocking = std::get<BackgroundTask::Blocking>(task.function());
-  const bool taken =
-      pool_.try_submit([this, name, f = std::move(blocking)]() mutable { run(name, f, true); });
-  if (!taken) counters_.end_uncounted(control_);
-  return taken;
+  auto function = std::make_shared<BackgroundTask::Blocking>(std::move(blocking));
+  if (pool_.try_submit([this, name, function] { run(name, *function, true); })) return true;
+  counters_.end_uncounted(control_);
+  blocking = std::move(*function);
+  return false;
+}
+
+bool BackgroundTasks::close(bool in_any_case) {
+  const std::lock_guard lock(mutex_);
+  const bool none = counters_.running.load(std::memory_order_acquire) == 0;
+  if (none || in_any_case) closed_ = true;
+  return none;
 }
 
 /// On a thread of one of the pools.
@@ -64,16 +74,13 @@ void BackgroundTasks::request(std::stop_source source) {
 }
 
 bool BackgroundTasks::close_until(Instant deadline) {
-  {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
+  close(true);
   const bool tasks_ended = pool_.join_until(deadline);
   return hook_pool_.join_until(deadline) && tasks_ended;
 }
 
-bool BackgroundTasks::run_last_hooks(std::vector<StopHook> hooks, Instant deadline) {
-  if (hooks.empty()) return true;
+void BackgroundTasks::run_last_hooks(std::vector<StopHook> hooks) {
+  if (hooks.empty()) return;
   const size_t count = hooks.size();
   for (size_t i = 0; i < count; ++i) counters_.begin();
   const bool taken = last_pool_.try_submit([this, list = std::move(hooks)]() mutable {
@@ -86,7 +93,6 @@ bool BackgroundTasks::run_last_hooks(std::vector<StopHook> hooks, Instant deadli
     log_event(LogLevel::error, "background_failed", {{"task", "on_stopped hook"}, {"error", "no thread"}});
     for (size_t i = 0; i < count; ++i) counters_.end(TaskCounters::Ending::failed, control_);
   }
-  return last_pool_.join_until(deadline);
 }
 
 }  // namespace lastcall

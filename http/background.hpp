@@ -28,9 +28,11 @@ class BackgroundTasks {
   BackgroundTasks(const BackgroundTasks&) = delete;
   BackgroundTasks& operator=(const BackgroundTasks&) = delete;
 
-  /// False when there are too many or the stop is over; the task is then destroyed unrun. A coroutine runs on
+  /// False when there are too many or the stop is over; the task is then as it was. A coroutine runs on
   /// that reactor.
-  [[nodiscard]] bool start(const std::string& name, BackgroundTask task, uint32_t reactor);
+  [[nodiscard]] bool start(const std::string& name, BackgroundTask& task, uint32_t reactor);
+  /// Refuses tasks from now on, if none runs or `in_any_case`; true when none runs.
+  bool close(bool in_any_case);
   /// Each on a thread of its own. Returns at once.
   void run_hooks(std::vector<StopHook> hooks);
   /// Tells every task to give up.
@@ -43,9 +45,11 @@ class BackgroundTasks {
 
   /// Refuses tasks, and waits for the threads. False when one is still in a task at the deadline. Once.
   [[nodiscard]] bool close_until(Instant deadline);
-  /// Runs the hooks in their order on a thread of their own; false when they have not ended by the deadline.
-  /// Once, after close_until().
-  [[nodiscard]] bool run_last_hooks(std::vector<StopHook> hooks, Instant deadline);
+  /// Runs the hooks in their order on a thread of their own, and counts them; returns at once. Once, after
+  /// close_until().
+  void run_last_hooks(std::vector<StopHook> hooks);
+  /// … and waits for them; false when they have not ended by the deadline. Once.
+  [[nodiscard]] bool join_last_hooks(Instant deadline) { return last_pool_.join_until(deadline); }
 
  private:
   void run(const std::string& name, BackgroundTask::Blocking& function, bool may_be_cancelled);

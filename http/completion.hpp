@@ -73,10 +73,20 @@ class Completer {
     const std::shared_ptr<State> state = std::move(state_);
     if (!state) return;
     std::lock_guard lock(state->mutex);
-    put(*state);
+    try {
+      put(*state);
+    } catch (...) {  // the making of the value: both ends learn of it
+      state->error = std::current_exception();
+      tell(state);
+      throw;
+    }
+    tell(state);
+  }
+  /// Under the lock: who waits keeps the mailbox alive.
+  static void tell(const std::shared_ptr<State>& state) {
     state->done = true;
     if (state->mailbox == nullptr) return;
-    state->mailbox->post([state] {  // under the lock: who waits keeps the mailbox alive
+    state->mailbox->post([state] {
       if (state->waiting != nullptr) state->waiting->resume(*state->waiting);
     });
   }

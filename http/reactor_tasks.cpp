@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 #include <lastcall/core/log.hpp>
@@ -59,12 +60,14 @@ void ReactorTasks::start(std::unique_ptr<Running> task) {
   running_.push_back(std::move(task));
   try {
     one.task = one.function(cancel_);
-  } catch (...) {  // only the making of the coroutine: out of memory
+    if (!one.task) throw std::invalid_argument("an empty task");
+  } catch (...) {  // also the making of the coroutine: out of memory
     one.counters.end(judge_ending(one.name, std::current_exception(), false), control_);
     running_.pop_back();
     return;
   }
   one.set_handler({.route = one.name.c_str(), .method = "", .fd = -1, .began = loop_.now});
+  if (cancel_.stop_requested()) loop_.mailbox.post([this] { cancel_all(); });  // came behind that
   one.task.start(one);
 }
 

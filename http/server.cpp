@@ -1,11 +1,15 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/log.hpp>
@@ -18,7 +22,14 @@
 namespace lastcall {
 namespace {
 
-constexpr size_t kMostEarlyTasks = 1024;  // background tasks that wait for the start
+/// Never freed, and not lost either: a thread still uses it.
+template <class T>
+void keep_for_good(std::unique_ptr<T> object) {
+  static std::mutex mutex;
+  static auto& kept = *new std::vector<std::unique_ptr<T>>();
+  const std::lock_guard lock(mutex);
+  kept.push_back(std::move(object));
+}
 
 // Forced as soon as it begins; the time is for clients to take what they still get.
 constexpr StopOptions kAtOnce{.announce = 0s, .idle_grace = 0s, .deadline = 1s};
@@ -61,6 +72,7 @@ struct Server::State {
   std::vector<std::pair<std::string, BackgroundTask>> early_tasks;
   uint32_t next_reactor = 0;  // for the next background coroutine from elsewhere
   bool used = false;
+  bool over = false;  // the run is, and its outcome about to be known
   bool left_behind = false;
   std::optional<Result<DrainReport>> outcome;  // once the run is over, or can never begin
   std::condition_variable ended;
@@ -71,6 +83,11 @@ struct Server::State {
   void check_unused() {
     std::lock_guard lock(mutex);
     if (used) throw std::logic_error("the server is running: routes and hooks come before");
+  }
+  /// What the run will take for certain.
+  [[nodiscard]] size_t most_early_tasks() const noexcept {
+    return std::min<size_t>(options.max_background_tasks,
+                            options.background_threads + options.background_queue);
   }
   Result<void> claim();
   Result<ServerRun*> open(bool owns_process);
@@ -125,7 +142,7 @@ ServerRun* Server::State::publish(std::unique_ptr<ServerRun> opened) {
   std::lock_guard lock(mutex);
   run = std::move(opened);
   for (auto& [name, task] : early_tasks) {
-    if (!run->background().start(name, std::move(task), 0))
+    if (!run->background().start(name, task, 0))
       log_event(LogLevel::error, "background_refused", {{"task", name}});
   }
   early_tasks.clear();
@@ -143,7 +160,7 @@ void Server::State::pass_on(Runner& runner, Wish wish) {
 
 void Server::State::ask_to_stop(Wish wish) {
   std::lock_guard lock(mutex);
-  if (outcome) return;
+  if (outcome || over) return;
   stopping.store(true, std::memory_order_relaxed);
   if (run) {
     pass_on(run->runner(), std::move(wish));
@@ -154,13 +171,14 @@ void Server::State::ask_to_stop(Wish wish) {
 
 DrainReport Server::State::serve(ServerRun& serving) {
   DrainReport report = serving.serve();
-  std::unique_ptr<ServerRun> over;
+  std::unique_ptr<ServerRun> finished;
   {
     std::lock_guard lock(mutex);
-    over = std::move(run);
-    left_behind = over->left_behind();
+    finished = std::move(run);
+    over = true;
+    left_behind = finished->left_behind();
   }
-  if (left_behind) static_cast<void>(over.release());  // a thread is still inside: nothing can be freed
+  if (left_behind) keep_for_good(std::move(finished));
   return report;
 }
 
@@ -179,12 +197,13 @@ Result<DrainReport> Server::State::await_end() {
 
 Result<DrainReport> Server::State::stop_and_wait(Wish wish) {
   if (is_thread_of(this))
-    return error(wish.reason + "() in a handler would wait for the handler: call stop()");
+    return error(wish.reason + "() in a handler, task or hook would wait for itself: call stop()");
   {
     std::lock_guard lock(mutex);
     if (!used && !outcome) {
       DrainReport nothing;
       nothing.reason = wish.reason;
+      nothing.background.abandoned = early_tasks.size();
       outcome = std::move(nothing);
       stopping.store(true, std::memory_order_relaxed);
     }
@@ -200,7 +219,7 @@ Server::~Server() {
     static_cast<void>(close());
     state_->thread.join();
   }
-  if (state_->left_behind) static_cast<void>(state_.release());
+  if (state_->left_behind) keep_for_good(std::move(state_));
 }
 
 ServerParts Server::parts() const noexcept {
@@ -267,12 +286,14 @@ Server& Server::patch(std::string_view pattern, Handler handler, RouteOptions op
 
 Server& Server::on_shutdown(StopHook hook) {
   state_->check_unused();
+  if (!hook) throw std::invalid_argument("an empty hook");
   state_->on_shutdown.push_back(std::move(hook));
   return *this;
 }
 
 Server& Server::on_stopped(StopHook hook) {
   state_->check_unused();
+  if (!hook) throw std::invalid_argument("an empty hook");
   state_->on_stopped.push_back(std::move(hook));
   return *this;
 }
@@ -282,8 +303,8 @@ bool Server::background(std::string name, BackgroundTask task) {
   std::lock_guard lock(state_->mutex);
   if (state_->run) {
     const uint32_t reactor = here >= 0 ? static_cast<uint32_t>(here) : state_->next_reactor++;
-    if (state_->run->background().start(name, std::move(task), reactor)) return true;
-  } else if (!state_->outcome && state_->early_tasks.size() < kMostEarlyTasks) {
+    if (state_->run->background().start(name, task, reactor)) return true;
+  } else if (!state_->outcome && !state_->over && state_->early_tasks.size() < state_->most_early_tasks()) {
     state_->early_tasks.emplace_back(std::move(name), std::move(task));
     return true;
   }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <lastcall/core/clock.hpp>
@@ -60,11 +61,20 @@ Result<void> check(const ServerOptions& options) {
 /// The backend to use, or why not. Says in one line when it falls back.
 Result<bool> choose_uring(IoChoice choice) {
   if (choice == IoChoice::epoll) return false;
-  Result<void> probe = probe_uring();
+  // On a thread of its own: the end of its ring interrupts waits of the thread that made it, a moment later.
+  Result<void> probe;
+  std::thread([&probe] { probe = probe_uring(); }).join();
   if (probe) return true;
   if (choice == IoChoice::io_uring) return error("--io io_uring: " + probe.error().message);
   log_event(LogLevel::info, "io_fallback", {{"io", "epoll"}, {"why", probe.error().message}});
   return false;
+}
+
+/// Until when user's code is waited for at the end: of the time that is left, some is for the report.
+Instant leave_time_for_report(Instant deadline) {
+  constexpr Duration kReportTime = 50ms;
+  const Duration left = std::max<Duration>(deadline - monotonic_now(), 0s);
+  return deadline - std::min(kReportTime, left / 2);
 }
 
 void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io, uint32_t max_connections) {
@@ -153,6 +163,7 @@ RunnerOptions ServerRun::runner_options() {
             background_->run_hooks(std::move(setup_.on_shutdown));
           },
       .on_force = [this] { background_->cancel(); },
+      .close_tasks = [this](bool in_any_case) { return background_->close(in_any_case); },
       .on_drain =
           [this] {
             gate_->close();
@@ -215,16 +226,18 @@ DrainReport ServerRun::serve() {
 
 /// The reactors have stopped: nothing of the user's runs any more, then the last hooks, or it is left behind.
 void ServerRun::end_tasks(DrainReport& report) {
-  const Instant deadline = runner_->deadline();
   const size_t stuck = runner_->stuck().size();
-  const bool tasks_ended = background_->close_until(deadline);
-  left_behind_ = stuck > 0 || !threads_->release(deadline) || !tasks_ended;
+  const Instant limit = leave_time_for_report(runner_->deadline());
+  const bool tasks_ended = background_->close_until(limit);
+  left_behind_ = stuck > 0 || !threads_->release(limit) || !tasks_ended;
   if (left_behind_) {
     log_event(LogLevel::warning, "leaving_threads_behind",
               {{"stuck_reactors", stuck}, {"blocking_handlers", threads_->pool().running()}});
     if (!setup_.on_stopped.empty()) log_event(LogLevel::error, "on_stopped_skipped", {});
   } else {
-    left_behind_ = !background_->run_last_hooks(std::move(setup_.on_stopped), deadline);
+    background_->run_last_hooks(std::move(setup_.on_stopped));
+    const bool ended = runner_->wait_for_tasks(limit);
+    left_behind_ = !background_->join_last_hooks(ended ? kNever : monotonic_now());
   }
   const TaskCounters& tasks = runner_->tasks();
   const uint64_t left = tasks.running + threads_->pool().running();

@@ -277,10 +277,12 @@ void Session::start_task(Exchange& exchange) {
   try {
     exchange.task =
         std::get<TaskHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
-  } catch (const std::exception& error) {  // only the making of the coroutine: out of memory
-    fail(exchange, error.what());
-    return;
+  } catch (const std::exception& error) {  // out of memory; or a function that only returns a task
+    return fail(exchange, error.what());
+  } catch (...) {
+    return fail(exchange, "not a std::exception");
   }
+  if (!exchange.task) return fail(exchange, "the handler returned an empty task");
   name_handler(exchange);
   if (const auto& timeout = exchange.route->options.handler_timeout)
     loop().timers.arm(exchange.timer, after(loop().now, *timeout));

@@ -207,8 +207,8 @@ inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
 
 /// `co_await sleep_for(250ms)`: waits on a timer of the reactor, no thread. True after the whole time, false
 /// when it was cut short because the client is gone or the stop ran out of time. With a token, also by a stop
-/// request on that, from whichever thread: `sleep_for(1s, request.drain_token())`. Does not wait at all where
-/// that was requested before.
+/// request on that, from whichever thread: `sleep_for(1s, request.drain_token())`. Where that was
+/// requested before it lasts until the reactor's next turn: others have theirs.
 class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
  public:
   /// Duration::max(): no timer, only the token or the end of the request. What is not positive: until the
@@ -227,17 +227,16 @@ class [[nodiscard]] SleepFor : TaskTimer, TaskContext::Waiter {
     if (armed()) context_->loop().timers.cancel(*this);
   }
 
-  bool await_ready() noexcept { return token_.stop_requested(); }
+  bool await_ready() noexcept { return false; }
   template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
     context_ = coroutine.promise().context;
-    if (duration_ == Duration::max() && context_->cancelled()) return false;  // it would not end
     coroutine_ = coroutine;
     context_->wait_for(*this);
+    if (duration_ == Duration::max() && context_->cancelled()) return Requested{*this}();  // it would not end
     if (duration_ != Duration::max())
       context_->loop().timers.arm(*this, after(context_->loop().now, duration_));
     if (token_.stop_possible()) requested_.emplace(token_, Requested{*this});
-    return true;
   }
   bool await_resume() noexcept { return whole_; }
 

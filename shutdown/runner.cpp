@@ -80,7 +80,7 @@ DrainReport Runner::run() {
   LASTCALL_CHECK(!started_);
   started_ = true;
   while (!coordinator_.finished()) {
-    wait();
+    wait_until(std::min(coordinator_.next_wake(), observer_.next_due()));
     look_at_reactors();  // first: woken late, it must not judge by what it knew before
     if (!coordinator_.finished()) {
       take_signals();
@@ -91,8 +91,30 @@ DrainReport Runner::run() {
   return std::move(report_);
 }
 
-void Runner::wait() {
-  wake_at(std::min(coordinator_.next_wake(), observer_.next_due()));
+bool Runner::wait_for_tasks(Instant limit) {
+  for (;;) {
+    control_.clear_wake();
+    if (tasks_.running.load(std::memory_order_acquire) == 0) return true;
+    if (is_forced_at_the_end() || monotonic_now() >= limit) return false;
+    wait_until(limit);
+  }
+}
+
+/// The stop is over but for the last hooks: signals and requests are about these.
+bool Runner::is_forced_at_the_end() {
+  while (std::optional<int> number = options_.signals ? options_.signals->next() : std::nullopt) {
+    if (*number != SIGTERM && *number != SIGINT && *number != SIGQUIT) continue;
+    if (++stop_signals_ >= 3) ::_exit(2);
+    if (stop_signals_ == 2) return true;
+  }
+  uint64_t count = 0;
+  [[maybe_unused]] ssize_t taken = ::read(request_fd_.get(), &count, sizeof count);
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(requests_, &Request::force);
+}
+
+void Runner::wait_until(Instant instant) {
+  wake_at(instant);
   // poll(2) skips a negative descriptor.
   pollfd sources[] = {{.fd = options_.signals ? options_.signals->fd() : -1, .events = POLLIN, .revents = 0},
                       {.fd = control_.wake_fd(), .events = POLLIN, .revents = 0},
@@ -174,9 +196,21 @@ void Runner::look_at_reactors() {
   counts.tasks = tasks_.running.load(std::memory_order_acquire);
   if (load(tasks_.failed) > 0) seen.emplace_back(Coordinator::TaskFailed{});
   if (take_aborted() || load(tasks_.abandoned) > 0) seen.emplace_back(Coordinator::Aborted{});
-  tell_of_tasks(std::accumulate(counts.open.begin(), counts.open.end(), uint64_t{0}), counts.tasks);
+  const uint64_t open = std::accumulate(counts.open.begin(), counts.open.end(), uint64_t{0});
+  if (options_.close_tasks && open == 0 && counts.tasks == 0 && coordinator_.phase() >= Phase::draining &&
+      all_acknowledged(Phase::draining) && !options_.close_tasks(false)) {
+    counts.tasks = 1;  // one was taken just now
+  }
+  tell_of_tasks(open, counts.tasks);
   seen.emplace_back(std::move(counts));
   feed(seen);
+}
+
+bool Runner::all_acknowledged(Phase phase) const noexcept {
+  for (uint32_t reactor = 0; reactor < control_.reactors(); ++reactor) {
+    if (control_.acknowledged(reactor) < phase) return false;
+  }
+  return true;
 }
 
 /// For people: nobody is connected any more, and still the stop goes on.
@@ -255,6 +289,7 @@ void Runner::act(const Coordinator::Enter& entered) {
     case Phase::stopped: break;  // logged at the end, with how it went
   }
   if (entered.phase == Phase::forcing && options_.on_force) std::exchange(options_.on_force, {})();
+  if (entered.phase == Phase::stopped && options_.close_tasks) options_.close_tasks(true);
 }
 
 void Runner::act(const Coordinator::Progress&) {

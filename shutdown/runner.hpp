@@ -33,6 +33,9 @@ struct RunnerOptions {
   /// forcing has begun. Must return at once.
   std::move_only_function<void()> on_begin{};
   std::move_only_function<void()> on_force{};
+  /// Ends the taking of tasks, if none runs or `in_any_case`; true when none runs. Asked before the stop
+  /// ends, so that no task is taken that nobody would wait for. Empty: tasks are as TaskCounters say.
+  std::move_only_function<bool(bool in_any_case)> close_tasks{};
   /// Called once, on the runner's thread, just before the reactors are told to drain, or to force where
   /// draining is skipped. Must return at once.
   std::move_only_function<void()> on_drain{};
@@ -78,6 +81,9 @@ class Runner {
   /// destroying anything they may use.
   [[nodiscard]] DrainReport run();
 
+  /// After run(), for hooks that are the last to run: waits until no task runs, and returns whether that is
+  /// so. Cut short by the limit, a second signal or request_force(); a third signal leaves as before.
+  [[nodiscard]] bool wait_for_tasks(Instant limit);
   [[nodiscard]] const std::vector<uint32_t>& stuck() const noexcept { return stuck_; }  ///< after run()
   /// When the process must be gone; after run().
   [[nodiscard]] Instant deadline() const noexcept { return coordinator_.deadline(); }
@@ -93,7 +99,9 @@ class Runner {
     bool force = false;
   };
   void queue(Request request);
-  void wait();
+  void wait_until(Instant instant);
+  [[nodiscard]] bool all_acknowledged(Phase phase) const noexcept;
+  [[nodiscard]] bool is_forced_at_the_end();
   void wake_at(Instant instant);
   void take_signals();
   void on_stop_signal(int number);

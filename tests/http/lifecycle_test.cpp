@@ -355,6 +355,113 @@ TEST_P(Lifecycle, TooManyBackgroundCoroutinesAreRefused) {
   EXPECT_EQ(server.shutdown().value().background.completed, 2u);
 }
 
+// Whoever comes from outside in the stop's last moments: what was taken is awaited, what was refused did not
+// run.
+TEST_P(Lifecycle, NoTaskIsTakenThatTheStopDoesNotWaitFor) {
+  for (int round = 0; round < 20; ++round) {
+    Server server(options());
+    std::atomic<uint64_t> ran = 0;
+    uint64_t taken = 0;
+    ASSERT_TRUE(server.start());
+    std::jthread busy([&](std::stop_token enough) {
+      for (int i = 0; !enough.stop_requested(); ++i) {
+        const bool one = i % 2 == 0 ? server.background("blocking", [&ran] { ++ran; })
+                                    : server.background("coroutine", [&ran]() -> Task<> {
+                                        ++ran;
+                                        co_return;
+                                      });
+        taken += one;
+        if (!one && server.stopping()) return;
+      }
+    });
+    const DrainReport report = server.shutdown({.idle_grace = 0s, .deadline = 10s}).value();
+    busy.request_stop();
+    busy.join();
+    EXPECT_EQ(ran, taken);
+    EXPECT_EQ(report.background.completed, taken);
+    EXPECT_EQ(report.background.abandoned, 0u);
+    EXPECT_EQ(report.exit_code, 0);
+  }
+}
+
+TEST_P(Lifecycle, ARefusedTaskIsDestroyedWhereItMayCallTheServer) {
+  ServerOptions tight = options();
+  tight.background_threads = 1;
+  tight.background_queue = 0;
+  Server server(tight);
+  ASSERT_TRUE(server.start());
+  std::promise<void> go;
+  ASSERT_TRUE(server.background("runs", [gone = go.get_future().share()] { gone.wait(); }));
+  struct Caller {
+    explicit Caller(Server& s) : server(&s) {}
+    Caller(Caller&& other) noexcept : server(std::exchange(other.server, nullptr)) {}
+    ~Caller() {
+      if (server != nullptr) server->stop();
+    }
+    Server* server;
+  };
+  EXPECT_FALSE(server.background("refused", [caller = Caller(server)] {}));
+  EXPECT_TRUE(server.stopping());
+  go.set_value();
+  EXPECT_EQ(server.wait().value().exit_code, 0);
+}
+
+TEST_P(Lifecycle, ABrokenTaskOrHandlerOrHookHurtsNobodyElse) {
+  Server server(options());
+  server.get("/throws", [](Request&, Response&) -> Task<> { throw 42; });
+  server.get("/empty", [](Request&, Response&) -> Task<> { return {}; });
+  EXPECT_THROW(server.on_shutdown({}), std::invalid_argument);
+  EXPECT_THROW(server.on_stopped({}), std::invalid_argument);
+  ASSERT_TRUE(server.background("empty", []() -> Task<> { return {}; }));
+  RawClient client(server.start().value().at(0));
+  EXPECT_EQ(client.ask(get("/throws")).status, 500);
+  EXPECT_EQ(client.ask(get("/empty")).status, 500);
+  client.close();
+  const DrainReport report = server.shutdown().value();
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(report.background.failed, 1u);
+}
+
+TEST_P(Lifecycle, CloseCutsTheLastHooksShort) {
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
+  std::promise<void> inside;
+  std::promise<void> out;
+  Server server(options());
+  server.on_stopped([&, gone] {
+    inside.set_value();
+    gone.wait();
+    out.set_value();
+  });
+  ASSERT_TRUE(server.start());
+  auto patient = std::async(std::launch::async, [&] { return server.shutdown({.deadline = 1h}).value(); });
+  inside.get_future().wait();
+  const DrainReport report = server.close().value();
+  EXPECT_EQ(report.exit_code, 2);
+  EXPECT_EQ(report.background.abandoned, 1u);
+  EXPECT_EQ(patient.get().exit_code, 2);
+  go.set_value();
+  out.get_future().wait();
+}
+
+TEST_P(Lifecycle, ACoroutineFromAHandlerStaysOnItsReactor) {
+  Server server(options());
+  std::mutex mutex;
+  std::vector<std::pair<std::thread::id, std::thread::id>> pairs;
+  server.get("/", [&](const Request&, Response& response) {
+    server.background("here", [&, caller = std::this_thread::get_id()]() -> Task<> {
+      std::lock_guard lock(mutex);
+      pairs.emplace_back(caller, std::this_thread::get_id());
+      co_return;
+    });
+    response.text("");
+  });
+  const std::string address = server.start().value().at(0);
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(RawClient(address).ask(get("/")).status, 200);
+  EXPECT_EQ(server.shutdown().value().background.completed, 16u);
+  for (const auto& [caller, runner] : pairs) EXPECT_EQ(caller, runner);
+}
+
 TEST_P(Lifecycle, NothingOfTheServersOwnThreadsMayWaitForIt) {
   Server server(options());
   std::vector<std::string> said;

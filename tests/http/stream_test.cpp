@@ -32,6 +32,9 @@ class StreamTest : public SessionTest {
       ++ended;
     });
   }
+  ~StreamTest() override {  // while there is what the handlers refer to
+    if (host.open_still()) host.vanish();
+  }
 
   /// What follows the 101.
   static std::string behind_head(const std::string& sent) {

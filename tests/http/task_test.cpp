@@ -249,13 +249,27 @@ TEST_F(TaskTest, ATokenThatIsNotRequestedChangesNothing) {
   EXPECT_EQ(finished(), 1);
 }
 
-TEST_F(TaskTest, ATokenRequestedBeforeDoesNotWait) {
+TEST_F(TaskTest, ATokenRequestedBeforeWaitsForTheNextTurn) {
   std::stop_source source;
   source.request_stop();
   std::optional<bool> whole;
   start(sleep_with(source.get_token(), 1h, whole));
+  EXPECT_EQ(whole, std::nullopt);  // a loop of such sleeps must not hold the reactor
+  mailbox.run_all();
   EXPECT_EQ(whole, false);
   EXPECT_EQ(timers.size(), 0u);
+}
+
+TEST_F(TaskTest, ALoopOverARequestedTokenLetsOthersHaveTheirTurn) {
+  std::stop_source source;
+  source.request_stop();
+  int turns = 0;
+  start([](std::stop_token token, int& t) -> Task<> {
+    while (++t < 10) co_await sleep_for(1h, token);
+  }(source.get_token(), turns));
+  EXPECT_EQ(turns, 1);
+  mailbox.run_all();
+  EXPECT_EQ(turns, 2);
 }
 
 TEST_F(TaskTest, TheTimerAndATokenInTheSameTurnResumeOnce) {
@@ -318,6 +332,8 @@ TEST_F(TaskTest, AfterTheCancellationNothingIsWaitedForWithoutAnEnd) {
     co_await until(std::stop_source().get_token());
   }());
   context.cancel();
+  mailbox.run_all();
+  mailbox.run_all();
   EXPECT_EQ(finished(), 1);
 }
 
@@ -469,6 +485,17 @@ TEST_F(CompletionTest, AnErrorIsThrownByTheWait) {
   completer->fail(std::make_exception_ptr(std::runtime_error("no database")));
   mailbox.run_all();
   EXPECT_EQ(error(), "no database");
+}
+
+TEST_F(TaskTest, AValueThatCannotBeMadeIsAnErrorAtBothEnds) {
+  struct Broken {
+    explicit Broken(int) { throw std::runtime_error("broken value"); }
+  };
+  auto [completer, completion] = make_completion<Broken>();
+  start([](Completion<Broken> c) -> Task<> { co_await std::move(c); }(std::move(completion)));
+  EXPECT_THROW(completer.complete(1), std::runtime_error);
+  mailbox.run_all();
+  EXPECT_EQ(error(), "broken value");
 }
 
 TEST_F(CompletionTest, OnlyTheFirstValueCounts) {

@@ -8,13 +8,16 @@
 namespace lastcall::test {
 
 SessionHost::SessionHost(const SessionOptions& options)
-    : options_(options), reactor_(options_, router_, routes_, pool_, "lastcall") {
+    : options_(options), reactor_(options_, router_, routes_, *pool_, "lastcall") {
   log_configure(LogFormat::text, LogLevel::off);
   routes_.reserve(64);  // sessions point at routes
   open();
 }
 
-SessionHost::~SessionHost() = default;
+SessionHost::~SessionHost() {
+  connection_.reset();
+  pool_.reset();  // its threads may still be ringing at the reactor's mailbox
+}
 
 SessionHost& SessionHost::on(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
   Result<void> added = router_.add(method, pattern, static_cast<uint32_t>(routes_.size()));

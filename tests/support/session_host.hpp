@@ -54,7 +54,7 @@ class SessionHost {
   [[nodiscard]] Loop& loop() noexcept { return reactor_.loop(); }
   [[nodiscard]] MemoryLink& link() { return connection_->link(); }
   [[nodiscard]] SessionEnvironment& environment() { return reactor_.environment(); }
-  [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
+  [[nodiscard]] OffloadPool& pool() noexcept { return *pool_; }
   [[nodiscard]] bool open_still() const noexcept { return connection_->open(); }
   /// How the connection ended.
   [[nodiscard]] CloseReason reason() const noexcept { return connection_->reason(); }
@@ -68,7 +68,7 @@ class SessionHost {
   SessionOptions options_;
   Router router_;
   std::vector<Route> routes_;
-  OffloadPool pool_{1, 1};
+  std::optional<OffloadPool> pool_{std::in_place, 1u, 1u};
   size_t window_bytes_ = std::numeric_limits<size_t>::max();
   MemoryReactor reactor_;
   std::optional<MemoryConnection> connection_;
