@@ -309,7 +309,7 @@ TEST_F(WebSocketTest, TheClientVanishes) {
 }
 
 TEST_F(WebSocketTest, TheClientVanishesWhileTheHandlerIsElsewhere) {
-  serve([this](WebSocket& socket, Request&) -> Task<> {
+  serve([](WebSocket& socket, Request&) -> Task<> {
     co_await offload([] {});
     EXPECT_FALSE(co_await socket.send_text("nobody"));
     EXPECT_FALSE(co_await socket.receive());
