@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -22,6 +24,30 @@
 // Connections whose descriptor is given away, over real sockets and both backends, up to the stop.
 namespace lastcall::testing {
 namespace {
+
+/// From the reactor's thread to the test's.
+class Handover {
+ public:
+  void give(HijackedConnection connection) {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back(std::move(connection));
+    }
+    came_.notify_one();
+  }
+  HijackedConnection take() {
+    std::unique_lock lock(mutex_);
+    came_.wait(lock, [this] { return !waiting_.empty(); });
+    HijackedConnection first = std::move(waiting_.front());
+    waiting_.pop_front();
+    return first;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::deque<HijackedConnection> waiting_;
+};
 
 class DetachTest : public ::testing::TestWithParam<IoChoice> {
  protected:
@@ -52,7 +78,7 @@ class DetachTest : public ::testing::TestWithParam<IoChoice> {
     ASSERT_TRUE(addresses) << addresses.error().message;
     address_ = addresses->at(0);
   }
-  virtual void give(HijackedConnection taken) { given_.set_value(std::move(taken)); }
+  virtual void give(HijackedConnection taken) { given_.give(std::move(taken)); }
 
   [[nodiscard]] RawClient connect() {
     RawClient client(address_);
@@ -92,7 +118,7 @@ class DetachTest : public ::testing::TestWithParam<IoChoice> {
     return std::move(*result);
   }
 
-  std::promise<HijackedConnection> given_;
+  Handover given_;
   std::unique_ptr<Server> server_;
   std::string address_;
 };
@@ -104,7 +130,7 @@ TEST_P(DetachTest, TheHolderGoesOnWhereTheServerEnded) {
   start();
   RawClient client = connect();
   ASSERT_TRUE(client.send(get("/detach") + "early"));
-  HijackedConnection taken = given_.get_future().get();
+  HijackedConnection taken = given_.take();
   EXPECT_EQ(read_exactly(client, 5), "hello");
   EXPECT_EQ(taken.unread(), "early");
   EXPECT_EQ(taken.peer(), client.local_address());
@@ -122,11 +148,10 @@ TEST_P(DetachTest, AssigningEndsTheOneBefore) {
   start();
   RawClient client = connect();
   ASSERT_TRUE(client.send(get("/detach")));
-  HijackedConnection first = given_.get_future().get();
-  given_ = {};
+  HijackedConnection first = given_.take();
   RawClient other = connect();
   ASSERT_TRUE(other.send(get("/detach")));
-  first = given_.get_future().get();
+  first = given_.take();
   EXPECT_EQ(client.read_end(), StreamEnd::eof);
   ASSERT_TRUE(other.send("still"));
   EXPECT_EQ(receive(first), "still");
@@ -136,7 +161,7 @@ TEST_P(DetachTest, TheStopTellsTheHolderAndWaits) {
   start();
   RawClient client = connect();
   ASSERT_TRUE(client.send(get("/detach")));
-  auto taken = std::make_unique<HijackedConnection>(given_.get_future().get());
+  auto taken = std::make_unique<HijackedConnection>(given_.take());
   std::promise<void> told;
   {
     std::stop_callback callback(taken->drain_token(), [&] { told.set_value(); });
@@ -158,11 +183,10 @@ TEST_P(DetachTest, TheStopTellsTheHolderAndWaits) {
 TEST_P(DetachTest, TheForceWakesTheHolderAndNamesIt) {
   for (const bool lets_go : {true, false}) {
     SCOPED_TRACE(lets_go);
-    given_ = {};
     start();
     RawClient client = connect();
     ASSERT_TRUE(client.send(get("/detach")));
-    auto taken = std::make_unique<HijackedConnection>(given_.get_future().get());
+    auto taken = std::make_unique<HijackedConnection>(given_.take());
     const std::stop_token forced = taken->stop_token();
     std::thread holder([&] {
       EXPECT_EQ(receive(*taken), "");
@@ -189,7 +213,7 @@ TEST_P(DetachTest, OneThatIsLeftOutOutlivesTheServer) {
   start();
   RawClient client = connect();
   ASSERT_TRUE(client.send(get("/detach")));
-  HijackedConnection taken = given_.get_future().get();
+  HijackedConnection taken = given_.take();
   taken.leave_out_of_stop();
   taken.leave_out_of_stop();
   const DrainReport got = report({.idle_grace = 20ms, .deadline = 20s});
@@ -214,14 +238,14 @@ TEST_P(DetachTest, AHandlerThatHoldsOnIsCancelled) {
   bool whole = true;
   server_->get("/keep", [&](Request&, Response& response) -> Task<> {
     std::optional<HijackedConnection> taken = co_await response.hijack().detach();
-    given_.set_value(HijackedConnection(nullptr));
+    given_.give(HijackedConnection(nullptr));
     whole = co_await sleep_for(1h);
   });
   Result<std::vector<std::string>> addresses = server_->start();
   ASSERT_TRUE(addresses);
   RawClient client(addresses->at(0));
   ASSERT_TRUE(client.send(get("/keep")));
-  static_cast<void>(given_.get_future().get());
+  static_cast<void>(given_.take());
   const DrainReport got = report({.idle_grace = 20ms, .deadline = 2s});
   EXPECT_FALSE(whole);
   EXPECT_EQ(got.aborted.size(), 1u);
