@@ -259,7 +259,7 @@ TEST_P(Admin, ShowsEveryPhaseOfAStopWithAStuckReactor) {
   std::set<std::string> phases;
   for (;;) {
     const HttpAnswer answer = watcher.ask(get_request("/status"));
-    if (!answer.complete) break;
+    if (answer.status != 200) break;  // nothing, or 503 for a request that came with its end
     phases.insert(Json::parse(answer.body).at("phase").get<std::string>());
   }
   EXPECT_EQ(wait_exit(), 2);
