@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,21 +24,10 @@ namespace lastcall::e2e {
 using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
 
-#if defined(__has_feature)
-#define LASTCALL_HAS(feature) __has_feature(feature)
-#else
-#define LASTCALL_HAS(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || LASTCALL_HAS(address_sanitizer)
-inline constexpr bool kAddressSanitized = true;  // and for undefined behaviour: there is no macro of that
-#else
-inline constexpr bool kAddressSanitized = false;
-#endif
-#if defined(__SANITIZE_THREAD__) || LASTCALL_HAS(thread_sanitizer)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = kAddressSanitized;
-#endif
+// What the binary was built with; the tests themselves are not.
+inline constexpr std::string_view kSanitizers = LASTCALL_SANITIZE;
+inline constexpr bool kAddressSanitized = kSanitizers.find("address") != std::string_view::npos;
+inline constexpr bool kSanitized = !kSanitizers.empty();
 
 inline std::string get_request(const std::string& target, const std::string& fields = "") {
   return "GET " + target + " HTTP/1.1\r\nHost: test\r\n" + fields + "\r\n";

@@ -8,26 +8,15 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/sim/simulation.hpp"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LASTCALL_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LASTCALL_SANITIZED 1
-#endif
-#endif
-
 namespace lastcall::test {
 namespace {
 
-#ifdef LASTCALL_SANITIZED
-constexpr uint64_t kSeeds = 304;
-#else
-constexpr uint64_t kSeeds = 4000;
-#endif
+constexpr uint64_t kSeeds = std::string_view(LASTCALL_SANITIZE).empty() ? 4000 : 304;
 constexpr uint64_t kParts = 8;            // test cases, which ctest may run side by side
 constexpr uint64_t kSeedsForABug = 200;   // within which each deliberate bug must be found
 constexpr uint64_t kSeedsToSeeAll = 300;  // within which every situation comes up
