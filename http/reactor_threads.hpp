@@ -29,10 +29,15 @@ class ReactorThreads {
   ReactorThreads& operator=(const ReactorThreads&) = delete;
   ~ReactorThreads();
 
-  /// Serves from the groups' sockets; on an error nothing is left running.
+  /// Serves from the groups' sockets, with `later` from listen() on; on an error nothing is left running.
   [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
-                                   bool uring);
+                                   bool uring, bool later);
+  void listen();
+  /// Another process has the listeners, too; or not any more.
+  void sweep_listeners(bool shared);
+  /// Gives a connection to one of the reactors. One thread at a time, before release().
+  void adopt(Fd connection);
   /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of
   /// the pool at the deadline: then this object must live for ever.
   [[nodiscard]] bool release(Instant deadline);
@@ -45,7 +50,7 @@ class ReactorThreads {
 
  private:
   void prepare(const Router& router, const std::vector<Route>& routes, std::vector<ListenerGroup>& groups,
-               BackgroundTasks& background);
+               BackgroundTasks& background, bool later);
   void join();
 
   const void* server_;
@@ -57,6 +62,7 @@ class ReactorThreads {
   std::deque<ReactorSetup> setups_;
   std::vector<std::thread> threads_;
   uint32_t max_connections_;
+  uint32_t next_to_adopt_ = 0;
   bool teardown_open_ = true;
 };
 

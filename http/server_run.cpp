@@ -52,6 +52,8 @@ Result<void> check_signals(const std::vector<int>& signals) {
 
 Result<void> check(const ServerOptions& options) {
   if (options.listen.empty()) return error("no address to listen on");
+  if (options.listen.size() > HandoverChannel::kMaxListeners)
+    return error("--listen: more than " + std::to_string(HandoverChannel::kMaxListeners) + " addresses");
   if (options.offload_threads == 0) return error("offload_threads: there must be at least 1");
   if (options.background_threads == 0) return error("background_threads: there must be at least 1");
   if (Result<void> checked = check_report(options.report); !checked) return checked;
@@ -101,23 +103,36 @@ SessionOptions session_options(const ServerOptions& options) {
 ServerRun::ServerRun(RunSetup setup) : setup_(std::move(setup)), began_(monotonic_now()) {}
 
 Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
-  const ServerOptions& options = setup.options;
-  if (Result<void> checked = check(options); !checked) return std::unexpected(checked.error());
+  std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
+  if (run->setup_.owns_process) {
+    Result<std::unique_ptr<Predecessor>> predecessor = Predecessor::find();
+    if (!predecessor) return std::unexpected(predecessor.error());
+    run->predecessor_ = std::move(*predecessor);
+  }
+  if (Result<void> done = run->set_up(); !done) {
+    if (run->predecessor_) run->predecessor_->refuse(done.error().message);
+    return std::unexpected(done.error());
+  }
+  return run;
+}
+
+Result<void> ServerRun::set_up() {
+  const ServerOptions& options = setup_.options;
+  if (Result<void> checked = check(options); !checked) return checked;
   const uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
-  std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
-  if (!run->setup_.owns_process) {
+  if (!setup_.owns_process) {
     blocked.emplace();
   } else if (!options.signals.empty()) {
-    run->signals_.emplace(options.signals);
+    signals_.emplace(options.signals);
   }
   raise_descriptor_limit();
-  if (Result<void> listening = run->listen(reactors); !listening) return std::unexpected(listening.error());
-  if (Result<void> begun = run->begin(*uring, reactors); !begun) return std::unexpected(begun.error());
-  return run;
+  if (Result<void> listening = listen(reactors); !listening) return listening;
+  if (Result<void> begun = begin(*uring, reactors); !begun) return begun;
+  return predecessor_ ? take_over() : Result<void>();
 }
 
 Result<void> ServerRun::listen(uint32_t reactors) {
@@ -125,13 +140,21 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   GateOptions gate{.tier = options.gate, .cpus = {}};
   if (options.pin) gate.cpus = pinned_cpus(reactors);
   for (const std::string& text : options.listen) {
-    Result<Address> address = parse_address(text);
-    if (!address) return std::unexpected(address.error());
-    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog, gate);
+    Result<ListenerGroup> group = open_group(text, reactors, gate);
     if (!group) return std::unexpected(group.error());
     groups_.push_back(std::move(*group));
   }
   return {};
+}
+
+/// With the predecessor's sockets, where it has them.
+Result<ListenerGroup> ServerRun::open_group(const std::string& text, uint32_t reactors,
+                                            const GateOptions& gate) {
+  Result<Address> address = parse_address(text);
+  if (!address) return std::unexpected(address.error());
+  std::optional<ListenerParts<Fd>> parts = predecessor_ ? predecessor_->take(text, false) : std::nullopt;
+  if (parts) return ListenerGroup::inherit(*address, std::move(*parts), reactors, gate);
+  return ListenerGroup::open(*address, reactors, setup_.options.backlog, gate);
 }
 
 Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
@@ -140,6 +163,7 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   max_connections_ = connection_limit(options, reactors);
   threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections_);
   gate_.emplace(groups_, threads_->control());
+  if (setup_.owns_process) upgrade_.emplace(upgrade_options());
   runner_.emplace(threads_->control(), runner_options());
   background_.emplace(threads_->control(), runner_->tasks(),
                       BackgroundTasks::Options{.threads = options.background_threads,
@@ -149,7 +173,79 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
                                                .begin = [server = setup_.server] { work_for(server); }});
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
-  return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
+  return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring, predecessor_ != nullptr);
+}
+
+/// Everything runs: as soon as the predecessor knows that, newcomers are ours, and it stops.
+Result<void> ServerRun::take_over() {
+  if (Result<void> go = predecessor_->await_go(); !go) {
+    threads_->control().enter(Phase::stopped, {}, "start failed");
+    static_cast<void>(threads_->release(monotonic_now() + 1s));
+    return go;
+  }
+  threads_->listen();
+  threads_->sweep_listeners(true);
+  if (admin_) admin_->set_serving();  // its connections come, too
+  predecessor_->receive([this](Fd connection) { threads_->adopt(std::move(connection)); },
+                        [this](Fd connection) {
+                          if (admin_) admin_->adopt(std::move(connection));
+                        },
+                        [this] { threads_->sweep_listeners(false); });
+  return {};
+}
+
+UpgradeOptions ServerRun::upgrade_options() {
+  return {.limit = setup_.options.upgrade_timeout,
+          .offer = [this] { return offer(); },
+          .hand_over =
+              [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
+                uint64_t listeners = 0;
+                for (const uint32_t one : taken) {
+                  if (one < groups_.size()) listeners |= uint64_t{1} << one;
+                }
+                threads_->control().hand_over(successor, listeners);
+              },
+          .stop =
+              [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
+                // First of all: who asks whether this server is ready means the address, which is the
+                // successor's now.
+                const bool admin_taken = std::ranges::find(taken, groups_.size()) != taken.end();
+                if (admin_ && admin_taken) admin_->hand_over(successor);
+                StopOptions stop = setup_.options.stop;
+                stop.announce = 0s;
+                runner_->request_stop(stop, "SIGUSR2");
+              }};
+}
+
+/// What a successor may have: the addresses in their order, and the admin listener.
+std::vector<OfferedListener> ServerRun::offer() const {
+  std::vector<OfferedListener> offered;
+  const auto add = [&offered](const std::string& address, bool admin, ListenerParts<int> parts) {
+    offered.push_back({.description = {.address = address,
+                                       .admin = admin,
+                                       .tier = std::string(to_string(parts.tier)),
+                                       .gate_note = parts.gate_note,
+                                       .sockets = static_cast<uint32_t>(parts.sockets.size())},
+                       .parts = std::move(parts)});
+  };
+  for (size_t i = 0; i < groups_.size(); ++i) add(setup_.options.listen[i], false, groups_[i].parts());
+  if (admin_) add(setup_.options.admin, true, admin_->parts());
+  return offered;
+}
+
+/// What the successor has needs no gate.
+void ServerRun::close_gate() {
+  if (upgrade_) {
+    for (const uint32_t one : upgrade_->taken()) {
+      if (one < groups_.size()) groups_[one].hand_over();
+    }
+  }
+  gate_->close();
+}
+
+void ServerRun::on_signal(int number) {
+  if (number == SIGUSR2 && upgrade_) return upgrade_->begin();
+  log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
 }
 
 RunnerOptions ServerRun::runner_options() {
@@ -160,28 +256,32 @@ RunnerOptions ServerRun::runner_options() {
       .on_begin =
           [this] {
             setup_.stopping.store(true, std::memory_order_relaxed);
+            if (upgrade_) upgrade_->end_attempt();
+            if (predecessor_) predecessor_->close_input();
             background_->run_hooks(std::move(setup_.on_shutdown));
           },
       .on_force = [this] { background_->cancel(); },
       .close_tasks = [this](bool in_any_case) { return background_->close(in_any_case); },
       .on_drain =
           [this] {
-            gate_->close();
+            close_gate();
             background_->request(setup_.drain);
           },
       .name_peer = peer_address,
       .end_queue = [this](uint32_t reactor) { return threads_->end_queue(reactor, !setup_.owns_process); },
-      .on_signal = {},
+      .on_signal = [this](int number) { on_signal(number); },
       .leave_at_deadline = setup_.owns_process};
 }
 
 /// Listens and answers from here on; nothing when it is not wanted.
 Result<void> ServerRun::open_admin() {
   if (setup_.options.admin.empty()) return {};
-  Result<ListenerGroup> group = AdminListener::listen(setup_.options.admin);
+  const std::string& text = setup_.options.admin;
+  std::optional<ListenerParts<Fd>> parts = predecessor_ ? predecessor_->take(text, true) : std::nullopt;
+  Result<ListenerGroup> group = AdminListener::listen(text, std::move(parts));
   if (!group) return std::unexpected(group.error());
   admin_ = std::make_unique<AdminListener>(std::move(*group), describe());
-  return admin_->start();
+  return admin_->start(predecessor_ != nullptr);
 }
 
 /// What the admin listener tells of: the server that is about to begin.
@@ -205,6 +305,7 @@ void ServerRun::tell_ready() {
   for (const ListenerGroup& group : groups_) log_listening(group, reactors, io_, max_connections_);
   if (admin_) {
     admin_->set_serving();
+    if (predecessor_) admin_->listen_now();
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
@@ -226,6 +327,8 @@ DrainReport ServerRun::serve() {
 
 /// The reactors have stopped: nothing of the user's runs any more, then the last hooks, or it is left behind.
 void ServerRun::end_tasks(DrainReport& report) {
+  if (upgrade_) upgrade_->join();
+  if (predecessor_) predecessor_->join();
   const size_t stuck = runner_->stuck().size();
   const Instant limit = leave_time_for_report(runner_->deadline());
   const bool tasks_ended = background_->close_until(limit);

@@ -11,8 +11,10 @@
 #include <lastcall/core/error.hpp>
 #include <lastcall/http/admin.hpp>
 #include <lastcall/http/background.hpp>
+#include <lastcall/http/predecessor.hpp>
 #include <lastcall/http/reactor_threads.hpp>
 #include <lastcall/http/server.hpp>
+#include <lastcall/http/upgrade.hpp>
 #include <lastcall/net/gate.hpp>
 #include <lastcall/net/listener.hpp>
 #include <lastcall/shutdown/report.hpp>
@@ -59,9 +61,17 @@ class ServerRun {
 
  private:
   explicit ServerRun(RunSetup setup);
+  [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> listen(uint32_t reactors);
   [[nodiscard]] Result<void> begin(bool uring, uint32_t reactors);
   [[nodiscard]] Result<void> open_admin();
+  [[nodiscard]] Result<ListenerGroup> open_group(const std::string& text, uint32_t reactors,
+                                                 const GateOptions& gate);
+  [[nodiscard]] Result<void> take_over();
+  [[nodiscard]] UpgradeOptions upgrade_options();
+  [[nodiscard]] std::vector<OfferedListener> offer() const;
+  void close_gate();
+  void on_signal(int number);
   [[nodiscard]] AdminOptions describe() const;
   [[nodiscard]] RunnerOptions runner_options();
   void end_tasks(DrainReport& report);
@@ -72,6 +82,8 @@ class ServerRun {
   const char* io_ = "epoll";
   uint32_t max_connections_ = 0;
   std::optional<Signals> signals_;
+  std::unique_ptr<Predecessor> predecessor_;
+  std::optional<Upgrade> upgrade_;
   std::vector<ListenerGroup> groups_;
   std::unique_ptr<ReactorThreads> threads_;
   std::optional<Gate> gate_;
