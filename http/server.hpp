@@ -54,9 +54,9 @@ struct ServerOptions {
   std::vector<int> signals = {SIGTERM, SIGINT};  ///< that run() takes: TERM, INT, QUIT stop; USR2 replaces
                                                  ///< the process by a new one; HUP and USR1 are logged.
                                                  ///< Others of the program keep their handlers
-  Duration upgrade_timeout = 60s;        ///< for the new process to become ready; then it is killed
-  std::string server_name = "lastcall";  ///< of the Server field
-  std::string admin{};                   ///< where the admin listener listens, as `listen`; empty: nowhere
+  Duration upgrade_timeout = 60s;                ///< for the new process to become ready; then it is killed
+  std::string server_name = "lastcall";          ///< of the Server field
+  std::string admin{};   ///< where the admin listener listens, as `listen`; empty: nowhere
   std::string report{};  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
 };
 

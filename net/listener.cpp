@@ -10,6 +10,7 @@
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/time.hpp>
 #include <lastcall/net/listener.hpp>
+#include <lastcall/net/listener_error.hpp>
 #include <lastcall/net/socket.hpp>
 #include <lastcall/net/steering.hpp>
 
@@ -18,10 +19,6 @@ namespace {
 
 constexpr Duration kHolderMayLinger = 1s;
 constexpr Duration kLookAgain = 10ms;
-
-std::string listening_on(const Address& address) {
-  return "listen " + address.text;
-}
 
 /// The failed bind(2) or listen(2) of an address that somebody else has.
 std::unexpected<Error> held_by(const Address& address, int code, const std::string& holder) {
@@ -34,10 +31,6 @@ std::unexpected<Error> held_by(const Address& address, int code, const std::stri
 /// The failed bind(2) or listen(2) of a TCP address, with the holder where there is one.
 std::unexpected<Error> cannot_listen(const Address& address, int code) {
   return held_by(address, code, code == EADDRINUSE ? find_port_holder(address.port()) : "");
-}
-
-std::unexpected<Error> prefixed(const Address& address, const Error& cause) {
-  return std::unexpected(Error{listening_on(address) + ": " + cause.message, cause.code});
 }
 
 Result<Fd> make_tcp_socket(const SocketAddress& at, bool dual_stack) {
@@ -96,19 +89,6 @@ Result<void> remove_stale_file(const Address& address, const SocketAddress& at) 
 /// Taken, and by nobody that can be seen.
 bool is_held_by_nobody(const Error& failure) {
   return failure.code == EADDRINUSE && failure.message.find(": held by ") == std::string::npos;
-}
-
-Result<void> check_listening(const Address& address, int fd) {
-  auto type = socket_option(fd, SO_TYPE);
-  if (!type && type.error().code == EBADF)
-    return error(listening_on(address) + ": no such descriptor was inherited");
-  if (!type && type.error().code == ENOTSOCK) return error(listening_on(address) + ": is not a socket");
-  if (!type) return prefixed(address, type.error());
-  if (*type != SOCK_STREAM) return error(listening_on(address) + ": is not a stream socket");
-  auto listening = socket_option(fd, SO_ACCEPTCONN);
-  if (!listening) return prefixed(address, listening.error());
-  if (*listening == 0) return error(listening_on(address) + ": the socket is not listening");
-  return {};
 }
 
 /// A socket bound to the address, with the port to itself as soon as it listens; `at` is what it was bound
@@ -326,20 +306,6 @@ Result<void> ListenerGroup::close_gate() {
   return {};
 }
 
-ListenerParts<int> ListenerGroup::parts() const {
-  return {.sockets = descriptors_,
-          .parking = parking_.fd(),
-          .filler = parking_.filler(),
-          .tier = tier_,
-          .gate_note = gate_note_};
-}
-
-void ListenerGroup::hand_over() noexcept {
-  tier_ = GateTier::handed_over;
-  file_.forget();
-  let_go();
-}
-
 void ListenerGroup::let_go() noexcept {
   parking_ = {};
   copies_.clear();
@@ -376,39 +342,6 @@ Result<ListenerGroup> ListenerGroup::open_inherited(const Address& address) {
   return group;
 }
 
-Result<ListenerGroup> ListenerGroup::inherit(const Address& address, ListenerParts<Fd> parts,
-                                             uint32_t reactors, const GateOptions& gate) {
-  const auto bad = [&](const char* what) {
-    return std::unexpected(Error{listening_on(address) + ": inherited: " + what, EPROTO});
-  };
-  if (parts.sockets.empty()) return bad("no socket");
-  if (parts.tier == GateTier::parking && (!parts.parking || !parts.filler)) return bad("no parking listener");
-  ListenerGroup group;
-  group.tier_ = parts.tier;
-  group.gate_note_ = std::move(parts.gate_note);
-  for (Fd& socket : parts.sockets) {
-    if (auto listens = check_listening(address, socket.get()); !listens)
-      return std::unexpected(listens.error());
-    if (auto adopted = group.adopt(std::move(socket)); !adopted) return prefixed(address, adopted.error());
-  }
-  Result<void> done;
-  if (parts.tier == GateTier::parking) {
-    group.parking_ = ParkingListener(std::move(parts.parking), std::move(parts.filler));
-    const auto count = static_cast<uint32_t>(group.sockets_.size());
-    if (gate.cpus.size() == count) group.cpus_ = gate.cpus;
-    done = steer_to_reactors(group.parking_.fd(), count, group.cpus_);
-  } else if (parts.tier != GateTier::plain) {
-    done = group.copy_sockets();
-  }
-  if (address.kind == Address::Kind::unix_path) {
-    const SocketAddress at{address.storage, address.length};
-    group.file_ = SocketFile(reinterpret_cast<const sockaddr_un*>(at.get())->sun_path);
-  }
-  if (done) done = group.deal(reactors);
-  if (!done) return prefixed(address, done.error());
-  return group;
-}
-
 Result<void> ListenerGroup::adopt(Fd socket) {
   auto local = local_address(socket.get());
   if (!local) return std::unexpected(std::move(local.error()));
@@ -416,28 +349,6 @@ Result<void> ListenerGroup::adopt(Fd socket) {
   port_ = local->port();
   ipv6_ = local->storage.ss_family == AF_INET6;
   sockets_.push_back(std::move(socket));
-  return {};
-}
-
-Result<void> ListenerGroup::copy_sockets() {
-  for (const Fd& socket : sockets_) {
-    copies_.emplace_back(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
-    if (!copies_.back()) return system_error("dup", errno);
-  }
-  return {};
-}
-
-Result<void> ListenerGroup::deal(uint32_t reactors) {
-  const size_t count = sockets_.size();
-  for (const Fd& socket : sockets_) descriptors_.push_back(socket.get());
-  dealt_.resize(reactors);
-  for (size_t i = 0; i < count; ++i) dealt_[i % reactors].push_back(std::move(sockets_[i]));
-  sockets_.clear();
-  shared_ = reactors > 1 && count < reactors;
-  for (size_t i = count; i < reactors; ++i) {
-    dealt_[i].emplace_back(::fcntl(descriptors_[i % count], F_DUPFD_CLOEXEC, 0));
-    if (!dealt_[i].front()) return system_error("dup", errno);
-  }
   return {};
 }
 
