@@ -230,7 +230,11 @@ void Client::take(std::string_view bytes) {
 }
 
 void Client::answered() {
-  context_.tally.answered(reader_.status(), monotonic_now() - intended_);
+  Duration latency = monotonic_now() - intended_;
+  context_.tally.answered(reader_.status(), latency);
+  if (!context_.shared.options.samples.empty()) {
+    context_.tally.sample(intended_ - context_.shared.start, latency, reader_.status());
+  }
   ++answered_;
   ++answered_on_connection_;
   if (reader_.closes() || fresh_) {

@@ -33,6 +33,10 @@ int main(int argc, char** argv) {
 
   load::Summary summary = load::run_load(options, interrupt.get());
   std::cout << (options.json ? load::describe_json(options, summary) : load::describe(options, summary));
+  if (!options.samples.empty() && !load::write_samples(options.samples, summary.tally)) {
+    std::cerr << "lastcall-load: --samples: cannot write " << options.samples << "\n";
+    return 2;
+  }
   if (summary.tally.answers() == 0) std::cerr << "lastcall-load: nothing was answered\n";
   return load::exit_code(options, summary);
 }

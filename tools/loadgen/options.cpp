@@ -192,6 +192,7 @@ void add_end(CLI::App& app, LoadOptions& options) {
   app.add_flag("--stop-when-refused", options.stop_when_refused, "end when no client can connect any more");
   app.add_flag("--allow-5xx", options.allow_5xx, "an answer of 500 and above is no failure");
   app.add_flag("--json", options.json, "print one JSON object instead of the table");
+  app.add_option("--samples", options.samples, "write a line 'due_us latency_us status' for each answer");
 }
 
 void require(bool condition, const char* flag, const char* message) {

@@ -48,6 +48,7 @@ struct LoadOptions {
   bool stop_when_refused = false;
   bool allow_5xx = false;
   bool json = false;
+  std::string samples;  ///< file for one line an answer; empty: none
 
   [[nodiscard]] uint32_t clients() const noexcept { return keep_alive + fresh; }
 };

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <fstream>
 #include <utility>
 
 namespace lastcall::load {
@@ -177,6 +178,15 @@ std::string describe_json(const LoadOptions& options, const Summary& summary) {
   json["examples"] = examples_json(tally);
   json["exit_code"] = exit_code(options, summary);
   return json.dump() + "\n";
+}
+
+bool write_samples(const std::string& file, const Tally& tally) {
+  std::ofstream out(file);
+  for (const Sample& one : tally.samples()) {
+    out << one.due_us << ' ' << one.latency_us << ' ' << one.status << '\n';
+  }
+  out.close();
+  return !out.fail();
 }
 
 }  // namespace lastcall::load

@@ -1,5 +1,8 @@
 #include "tally.hpp"
 
+#include <algorithm>
+#include <cstddef>
+
 namespace lastcall::load {
 
 std::string_view to_string(Outcome outcome) noexcept {
@@ -26,6 +29,9 @@ void Tally::merge(const Tally& other) {
     for (const auto& [reason, count] : counts) reasons_[outcome][reason] += count;
   }
   for (const Example& one : other.examples_) example(one);
+  size_t room = kMostSamples - samples_.size();
+  auto end = other.samples_.begin() + static_cast<std::ptrdiff_t>(std::min(room, other.samples_.size()));
+  samples_.insert(samples_.end(), other.samples_.begin(), end);
   latency_.merge(other.latency_);
   connections += other.connections;
   closed_idle += other.closed_idle;

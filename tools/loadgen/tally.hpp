@@ -46,16 +46,29 @@ struct Example {
   std::string local;          ///< the client's address, to find it in the server's log
 };
 
+/// One answer, for whoever wants to know how latencies went over time.
+struct Sample {
+  int64_t due_us;  ///< since the load began
+  uint32_t latency_us;
+  uint16_t status;
+};
+
 /// What one thread has seen; merged at the end.
 class Tally {
  public:
   static constexpr size_t kMostExamples = 32;
   static constexpr size_t kStatuses = 1000;
+  static constexpr size_t kMostSamples = 10'000'000;  // 160 MB
 
   void answered(int status, Duration latency) noexcept {
     ++outcomes_[static_cast<size_t>(status < 500 ? Outcome::ok : Outcome::http_5xx)];
     ++statuses_[static_cast<size_t>(status)];
     latency_.record(latency);
+  }
+  /// Keeps an answer by itself as well; those beyond kMostSamples only in the histogram.
+  void sample(Duration due, Duration latency, int status) {
+    if (samples_.size() == kMostSamples) return;
+    samples_.push_back({due / 1us, static_cast<uint32_t>(latency / 1us), static_cast<uint16_t>(status)});
   }
   /// Any other end, with its reason: "ECONNRESET", "end of stream", …
   void failed(Outcome outcome, const std::string& reason, uint64_t count = 1) {
@@ -82,6 +95,7 @@ class Tally {
     return reasons_;
   }
   [[nodiscard]] const std::vector<Example>& examples() const noexcept { return examples_; }
+  [[nodiscard]] const std::vector<Sample>& samples() const noexcept { return samples_; }
 
   uint64_t connections = 0;  ///< that came to be
   uint64_t closed_idle = 0;  ///< kept connections that the server ended with nothing sent on them: in order
@@ -94,6 +108,7 @@ class Tally {
   std::array<uint64_t, kStatuses> statuses_{};
   std::map<Outcome, std::map<std::string, uint64_t>> reasons_;
   std::vector<Example> examples_;
+  std::vector<Sample> samples_;
   Histogram latency_;
 };
 

@@ -1,0 +1,1 @@
+"""Backends, balancers and load of the rolling-deployment bench."""
