@@ -47,6 +47,8 @@ class Balancer:
         return self
 
     def __exit__(self, *_):
+        if processes.ended(self.pid):
+            return
         os.kill(self.pid, signal.SIGTERM)
         processes.wait_end(self.pid, "the balancer")
 
@@ -71,6 +73,7 @@ class Haproxy(Balancer):
     def command(self):
         self.stats = self.folder / "haproxy.sock"
         changes = {"stats socket /run/haproxy/admin.sock mode 660": f"stats socket {self.stats} mode 600",
+                   "maxconn 20000": "maxconn 4000",  # two descriptors each
                    "bind :80": f"bind 127.0.0.1:{self.port} backlog 4096",
                    "check port 9090 inter 500ms": "check inter 50ms"}
         for address, backend in zip(ADDRESSES, self.backends, strict=True):
