@@ -5,6 +5,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def arguments():
     parser.add_argument("--clients", type=int, default=48, help="of GET and of POST, a third of them fresh (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1000, help="requests a second, open loop (default: %(default)s)")
     parser.add_argument("--seconds-between", type=float, default=None,
-                        help="two rounds, at least (default: what the balancer needs: 0 for HAProxy, 1.1 for nginx)")
+                        help="two rounds, at least (default: 0 with HAProxy, whose checks take their time, 0.2 with the others)")
     parser.add_argument("--small", action="store_true", help="few rounds of lastcall behind HAProxy: the test of the suite")
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
     parser.add_argument("--keep", type=pathlib.Path, help="keep configurations and logs in this folder")
@@ -191,6 +192,7 @@ def verdict(options, rows, skipped):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     options = arguments()
     if options.small and not lib.program("haproxy"):
         print("rolling: SKIPPED, there is no haproxy (apt-get install haproxy)")

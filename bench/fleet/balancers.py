@@ -99,9 +99,9 @@ class Haproxy(Balancer):
 
 
 class Nginx(Balancer):
-    """Sees a backend go by a refused connection, and asks it again after fail_timeout."""
+    """Sees that a backend is gone by a refused connection, and asks the next."""
 
-    seconds_between = 1.1  # beyond fail_timeout, or all of them could be taken out at once
+    seconds_between = 0.2
 
     def command(self):
         own = self.folder / "balancer"
@@ -121,6 +121,8 @@ class Nginx(Balancer):
 
 class Nobody(Balancer):
     """Clients go to the one backend themselves."""
+
+    seconds_between = 0.2
 
     def __enter__(self):
         self.port = self.backends[0].port
