@@ -14,7 +14,6 @@ import time
 import lib
 from fleet import backends, balancers, load, processes
 
-QUIET_S = 3.0        # of load before the first and after the last round
 DOWN_S = 0.5         # how long a killed backend stays away
 PACKAGES = {"haproxy": "haproxy", "nginx": "nginx-light", "go": "golang-go"}
 METHODS = ["restart", "usr2", "kill9"]
@@ -45,6 +44,7 @@ def arguments():
     parser.add_argument("--rate", type=float, default=1000, help="requests a second, open loop (default: %(default)s)")
     parser.add_argument("--seconds-between", type=float, default=None,
                         help="two rounds, at least (default: 0 with HAProxy, whose checks take their time, 0.2 with the others)")
+    parser.add_argument("--quiet-seconds", type=float, default=3, help="of load before and after (default: %(default)s)")
     parser.add_argument("--small", action="store_true", help="few rounds of lastcall behind HAProxy: the test of the suite")
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
     parser.add_argument("--keep", type=pathlib.Path, help="keep configurations and logs in this folder")
@@ -56,7 +56,8 @@ def arguments():
         options.balancer, options.method = ["none"], ["usr2"]
         options.backend = [name for name in options.backend if name.startswith("lastcall_")]
     if options.small:
-        options.restarts, options.balancer, options.method = 3, ["haproxy"], ["restart", "usr2"]
+        options.restarts, options.quiet_seconds = 3, 0.5
+        options.balancer, options.method = ["haproxy"], ["restart"]
         options.backend = ["lastcall_epoll", "lastcall_io_uring"]
     if options.io:
         options.backend = [f"lastcall_{options.io}"]
@@ -93,13 +94,13 @@ def rounds_under_load(fleet, balancer, method, rounds, options, folder):
     between = balancer.seconds_between if options.seconds_between is None else options.seconds_between
     traffic = load.Load(balancer.port, options.clients, options.rate, folder)
     try:
-        time.sleep(1 + QUIET_S)  # a second to warm up, of which no p99 speaks
+        time.sleep(1 + options.quiet_seconds)  # a second to warm up, of which no p99 speaks
         first, taken = time.monotonic(), []
         for number in range(rounds):
             taken.append(one_round(method, fleet[number % len(fleet)], balancer))
             time.sleep(between)
         last = time.monotonic()
-        time.sleep(QUIET_S)
+        time.sleep(options.quiet_seconds)
         seen = traffic.end()
     except BaseException:
         traffic.abandon()
@@ -118,19 +119,19 @@ def drill(balancer_name, backend_name, method, rounds, options, folder):
             seen, first, last, taken = rounds_under_load(fleet, balancer, method, rounds, options, folder)
     finally:
         processes.kill_children()
-    return result(seen, first, last, taken) | {"balancer": balancer_name, "backend": backend_name, "method": method}
+    return result(seen, first, last, taken, options.quiet_seconds) | {"balancer": balancer_name, "backend": backend_name, "method": method}
 
 
-def result(seen, first, last, taken):
+def result(seen, first, last, taken, quiet):
     reports = {kind: part["report"] for kind, part in seen.items()}
     failed = load.failures(seen)
     during = load.latencies(seen, first, last)
     return {"rounds": len(taken), "sent": sum(report["sent"] for report in reports.values()),
             "failed": {kind: sum(counts.values()) for kind, counts in failed.items()}, "outcomes": failed,
             "never_begun": sum(report["never_begun"] for report in reports.values()),
-            "p99_before_ms": load.percentile(load.latencies(seen, first - QUIET_S, first), 99),
+            "p99_before_ms": load.percentile(load.latencies(seen, first - quiet, first), 99),
             "p99_during_ms": load.percentile(during, 99),
-            "p99_after_ms": load.percentile(load.latencies(seen, last, last + QUIET_S), 99),
+            "p99_after_ms": load.percentile(load.latencies(seen, last, last + quiet), 99),
             "worst_window_p99_ms": load.worst_window(seen, first, last), "max_ms": max(during, default=None),
             "round_median_ms": statistics.median(taken) * 1e3, "round_max_ms": max(taken) * 1e3,
             "first_s": first, "last_s": last, "load_commands": [part["command"] for part in seen.values()],
@@ -201,6 +202,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lastcall-rolling-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
         rows, skipped = run(options, options.keep.resolve() if options.keep else folder)
+    if options.small:  # of which nothing is kept
+        show(rows)
+        print("\n".join(skipped))
+        return verdict(options, rows, skipped)
     record = {"options": vars(options), "environment": lib.environment(), "rows": rows, "skipped": skipped}
     path = lib.save("rolling", record)
     if options.json:
