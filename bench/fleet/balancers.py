@@ -88,7 +88,8 @@ class Haproxy(Balancer):
 
     def status(self, letter):
         with socket.socket(socket.AF_UNIX) as stats:
-            stats.connect(str(self.stats))
+            if stats.connect_ex(str(self.stats)) != 0:  # it comes a moment after the first listener
+                return None
             stats.sendall(b"show stat\n")
             text = stats.makefile().read()
         for line in text.splitlines():
