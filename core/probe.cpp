@@ -21,14 +21,14 @@ constexpr std::string_view kMessage = "ping";
 constexpr Token kListener{.slot = 0, .generation = 1};
 constexpr Token kStream{.slot = 1, .generation = 1};
 
-/// kernel.io_uring_disabled (Linux 6.6): 0 allowed, 1 for some groups only, 2 nobody. 0 where there is no
-/// such sysctl.
-int read_disabled_sysctl() {
+/// kernel.io_uring_disabled: 0 allowed, 1 for some groups only, 2 nobody. Kernels from 6.6 on that were built
+/// with io_uring have it.
+std::optional<int> read_disabled_sysctl() {
+  FILE* file = std::fopen("/proc/sys/kernel/io_uring_disabled", "re");
+  if (file == nullptr) return {};
   int value = 0;
-  if (FILE* file = std::fopen("/proc/sys/kernel/io_uring_disabled", "re")) {
-    if (std::fscanf(file, "%d", &value) != 1) value = 0;
-    std::fclose(file);
-  }
+  if (std::fscanf(file, "%d", &value) != 1) value = 0;
+  std::fclose(file);
   return value;
 }
 
@@ -42,7 +42,7 @@ std::unexpected<Error> explain(const std::system_error& failure) {
   const int code = failure.code().value();
   const std::string what = std::string("io_uring cannot be used: ");
   if (code == EPERM || code == EACCES) {
-    const int disabled = read_disabled_sysctl();
+    const int disabled = read_disabled_sysctl().value_or(0);
     if (disabled != 0) {
       return std::unexpected(
           Error{what + "the sysctl kernel.io_uring_disabled is " + std::to_string(disabled), code});
@@ -50,7 +50,13 @@ std::unexpected<Error> explain(const std::system_error& failure) {
     return std::unexpected(
         Error{what + "not permitted, probably by a seccomp filter of the container", code});
   }
-  if (code == ENOSYS) return std::unexpected(Error{what + "the kernel was built without it", code});
+  if (code == ENOSYS) {
+    // What Podman's default profile says of every system call that it does not allow.
+    const bool hidden = read_disabled_sysctl().has_value();
+    return std::unexpected(Error{what + (hidden ? "hidden, probably by a seccomp filter of the container"
+                                                : "the kernel was built without it"),
+                                 code});
+  }
   if (code == EINVAL) {
     return std::unexpected(
         Error{what + "Linux " + kernel_release() + " lacks what it needs, 6.1 or later has it", code});
