@@ -1,11 +1,15 @@
 #include <gmock/gmock.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <map>
 
 #include <lastcall/net/steering.hpp>
 
 #include "tests/e2e/fixture.hpp"
+#include "tools/loadgen/tally.hpp"
 
 namespace lastcall::e2e {
 namespace {
@@ -111,6 +115,47 @@ TEST_P(LoadEndToEnd, TellsPeopleWhatItSaw) {
   EXPECT_THAT(done.output, HasSubstr("200: 20"));
   EXPECT_THAT(done.output, HasSubstr("p99.9"));
   EXPECT_THAT(done.output, HasSubstr("lost 0\n"));
+}
+
+TEST_P(LoadEndToEnd, WritesALineForEachAnswer) {
+  start();
+  const std::string path = testing::TempDir() + "lastcall-samples-" + std::to_string(::getpid());
+  Loaded done = load({address(), "--path", "/plaintext", "--path", "/throw", "--keep-alive", "2", "--threads",
+                      "2", "--requests", "30", "--allow-5xx", "--samples", path});
+  EXPECT_EQ(done.exit_code, 0) << done.output << done.errors;
+  std::ifstream lines(path);
+  std::map<int, int> statuses;
+  int64_t due_us = 0;
+  int64_t latency_us = 0;
+  for (int status = 0; lines >> due_us >> latency_us >> status;) {
+    ++statuses[status];
+    EXPECT_GE(due_us, 0);
+    EXPECT_LT(due_us, 30'000'000);
+    EXPECT_GT(latency_us, 0);
+  }
+  std::remove(path.c_str());
+  EXPECT_THAT(statuses,
+              testing::ElementsAre(testing::Pair(200, testing::Ge(14)), testing::Pair(500, testing::Ge(14))));
+  EXPECT_EQ(statuses[200] + statuses[500], 30);
+}
+
+TEST_P(LoadEndToEnd, SamplesThatCannotBeWrittenAreAMistake) {
+  start();
+  Loaded done = load({address(), "--requests", "1", "--keep-alive", "1", "--samples", "/nowhere/at/all"});
+  EXPECT_EQ(done.exit_code, 2);
+  EXPECT_THAT(done.errors, HasSubstr("--samples: cannot write /nowhere/at/all"));
+}
+
+TEST(LoadTally, SamplesAreBounded) {
+  load::Tally one;
+  for (size_t i = 0; i < load::Tally::kMostSamples - 1; ++i) one.sample(0s, 1us, 200);
+  load::Tally other;
+  for (int i = 0; i < 3; ++i) other.sample(1s, 2us, 503);
+  one.merge(other);
+  ASSERT_EQ(one.samples().size(), load::Tally::kMostSamples);
+  EXPECT_EQ(one.samples().back().status, 503);
+  one.sample(0s, 1us, 200);
+  EXPECT_EQ(one.samples().size(), load::Tally::kMostSamples);
 }
 
 TEST(LoadCommandLine, MistakesNameTheFlag) {

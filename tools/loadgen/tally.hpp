@@ -58,7 +58,7 @@ class Tally {
  public:
   static constexpr size_t kMostExamples = 32;
   static constexpr size_t kStatuses = 1000;
-  static constexpr size_t kMostSamples = 10'000'000;  // 160 MB
+  static constexpr size_t kMostSamples = 4'000'000;  // 64 MB
 
   void answered(int status, Duration latency) noexcept {
     ++outcomes_[static_cast<size_t>(status < 500 ? Outcome::ok : Outcome::http_5xx)];
