@@ -13,6 +13,7 @@ import lib
 from . import processes
 
 READY = re.compile(r"event=ready pid=(\d+)")
+FAILED = re.compile(r"event=upgrade_(failed|refused)")
 IDLE_GRACE = "300ms"
 
 
@@ -71,8 +72,9 @@ class Lastcall(Backend):
         def successor():
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 log.seek(size)
-                found = READY.search(log.read())
-            if processes.ended(old) and not found:
+                text = log.read()
+            found = READY.search(text)
+            if FAILED.search(text) or (processes.ended(old) and not found):
                 raise lib.Failure(f"{self.name} ended instead of replacing itself: {self.tail()}")
             return int(found[1]) if found else None
         os.kill(old, signal.SIGUSR2)
