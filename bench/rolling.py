@@ -43,7 +43,7 @@ def arguments():
     parser.add_argument("--clients", type=int, default=48, help="of GET and of POST, a third of them fresh (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1000, help="requests a second, open loop (default: %(default)s)")
     parser.add_argument("--seconds-between", type=float, default=None,
-                        help="two rounds, at least (default: 0 with HAProxy, whose checks take their time, 0.2 with the others)")
+                        help="two rounds, at least (default: 0 with HAProxy, whose checks take their time, 0.5 with nginx, 0.2 with none)")
     parser.add_argument("--quiet-seconds", type=float, default=3, help="of load before and after (default: %(default)s)")
     parser.add_argument("--small", action="store_true", help="few rounds of lastcall behind HAProxy: the test of the suite")
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")

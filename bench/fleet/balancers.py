@@ -102,7 +102,7 @@ class Haproxy(Balancer):
 class Nginx(Balancer):
     """Sees that a backend is gone by a refused connection, and asks the next."""
 
-    seconds_between = 0.2
+    seconds_between = 0.5  # beyond proxy_connect_timeout: a request that waited for one must not find the next one gone
 
     def command(self):
         own = self.folder / "balancer"
