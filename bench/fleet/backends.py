@@ -112,8 +112,10 @@ class Nginx(Backend):
         processes.wait_until(self.answers, f"{self.name} is not ready: {self.tail()}", 10)
 
     def written_pid(self):
-        file = self.own / "nginx.pid"
-        text = file.read_text() if file.exists() else ""
+        try:
+            text = (self.own / "nginx.pid").read_text(encoding="utf-8")
+        except FileNotFoundError:  # also for a moment while one nginx replaces another
+            return None
         return int(text) if text.strip() else None
 
     def stop(self):

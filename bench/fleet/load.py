@@ -67,15 +67,14 @@ def failures(seen):
 
 
 def latencies(seen, first, last):
-    """Milliseconds of what fell due in that time (CLOCK_MONOTONIC), of all kinds."""
-    return [latency for part in seen.values() for due, latency in part["samples"] if first <= due < last]
+    """Milliseconds of the POSTs, which do not sleep, that fell due in that time (CLOCK_MONOTONIC)."""
+    return [latency for due, latency in seen["POST"]["samples"] if first <= due < last]
 
 
 def worst_window(seen, first, last):
-    """The largest p99 in ms of any WINDOW_S between the two times: what a stall of the server would show in."""
+    """The largest p99 of the same in any WINDOW_S between the two times: what a stall of the server would show in."""
     windows = {}
-    for part in seen.values():
-        for due, latency in part["samples"]:
-            if first <= due < last:
-                windows.setdefault(int((due - first) / WINDOW_S), []).append(latency)
+    for due, latency in seen["POST"]["samples"]:
+        if first <= due < last:
+            windows.setdefault(int((due - first) / WINDOW_S), []).append(latency)
     return max((percentile(one, 99) for one in windows.values()), default=None)
