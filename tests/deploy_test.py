@@ -97,7 +97,7 @@ def containers(samples):
 
 
 def main():
-    samples = Samples(pathlib.Path(sys.argv[1]), sys.argv[2])
+    samples = Samples(pathlib.Path(sys.argv[1]).resolve(), str(pathlib.Path(sys.argv[2]).resolve()))
     with tempfile.TemporaryDirectory(prefix="lastcall-deploy-") as folder:
         balancers(samples, pathlib.Path(folder))
         systemd(samples, pathlib.Path(folder))
