@@ -60,7 +60,7 @@ def arguments():
         options.backend = [name for name in options.backend if name.startswith("lastcall_")]
     if options.small:
         options.restarts, options.quiet_seconds = 3, 0.5
-        options.balancer, options.method = ["haproxy"], ["restart"]
+        options.balancer, options.method = ["haproxy"], ["restart", "usr2"]
         options.backend = ["lastcall_epoll", "lastcall_io_uring"]
     if options.io:
         options.backend = [f"lastcall_{options.io}"]
