@@ -18,6 +18,7 @@
 namespace lastcall {
 
 class Session;
+struct Admission;
 struct SessionEnvironment;
 struct Exchange;
 
@@ -74,8 +75,9 @@ struct SessionOptions {
   Limits limits;
   Duration header_timeout =
       10s;  ///< absolute, from the first byte of a request (or the accept) to its empty line
-  Duration body_timeout = 30s;  ///< between two pieces of a body
-  Duration idle_timeout = 75s;  ///< between two requests
+  Duration body_timeout = 30s;     ///< between two pieces of a body
+  Duration idle_timeout = 75s;     ///< between two requests
+  Admission* admission = nullptr;  ///< of the server; nullptr: everybody comes in, nobody is trusted
 };
 
 /// What the sessions of one reactor share.

@@ -5,6 +5,7 @@
 #include <future>
 #include <latch>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lastcall/core/error.hpp>
@@ -17,7 +18,8 @@ namespace lastcall {
 
 struct ListeningSocket {
   Fd fd;
-  uint32_t address = 0;  ///< which of the server's
+  uint32_t address = 0;             ///< which of the server's
+  Preface preface = Preface::none;  ///< what its connections begin with
 };
 
 /// What the thread of one reactor is given, and what it tells back.
@@ -33,9 +35,9 @@ struct ReactorSetup {
   std::stop_token cancel{};  ///< of background tasks
   bool pin = false;
   std::vector<ListeningSocket> sockets;
-  std::vector<int> listening{};   ///< what `sockets` holds until the thread takes them
-  std::vector<Fd> strays;         ///< connections that were accepted already
-  ReactorTasks* tasks = nullptr;  ///< set by the thread before `started`, as the next
+  std::vector<int> listening{};                ///< what `sockets` holds until the thread takes them
+  std::vector<std::pair<Fd, Preface>> strays;  ///< connections that were accepted already
+  ReactorTasks* tasks = nullptr;               ///< set by the thread before `started`, as the next
   /// Takes `sockets` and `strays` of this setup, where that was put off; and a connection of another process.
   /// From any thread, as long as the reactor's has not been joined.
   std::function<void()> listen{};

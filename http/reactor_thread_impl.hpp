@@ -13,8 +13,9 @@ namespace lastcall {
 /// On the reactor's thread.
 template <class B>
 void take_sockets(Worker<B, Session>& worker, ReactorSetup& setup) {
-  for (ListeningSocket& socket : setup.sockets) worker.listen(std::move(socket.fd), socket.address);
-  for (Fd& stray : setup.strays) worker.adopt(std::move(stray));
+  for (ListeningSocket& socket : setup.sockets)
+    worker.listen(std::move(socket.fd), socket.address, socket.preface);
+  for (auto& [stray, preface] : setup.strays) worker.adopt(std::move(stray), preface);
 }
 
 template <class B>

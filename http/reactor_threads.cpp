@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <lastcall/core/thread.hpp>
+#include <lastcall/http/admission.hpp>
 #include <lastcall/http/reactor_threads.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/http/server_run.hpp>
@@ -32,15 +33,17 @@ void work_for(const void* server) noexcept {
   working_for = server;
 }
 
-ReactorThreads::ReactorThreads(const void* server, const ServerOptions& options, uint32_t count,
-                               uint32_t max_connections)
+ReactorThreads::ReactorThreads(const void* server, const ServerOptions& options, Admission& admission,
+                               uint32_t count, uint32_t max_connections)
     : server_(server),
       options_(options),
       control_(count),
       session_(session_options(options)),
       pool_(options.offload_threads, options.offload_queue, [server] { work_for(server); }),
       teardown_(1),
-      max_connections_(max_connections) {}
+      max_connections_(max_connections) {
+  session_.admission = &admission;
+}
 
 ReactorThreads::~ReactorThreads() {
   join();
@@ -59,7 +62,8 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
         setups_.emplace_back(ReactorSetup{.worker = {.id = i,
                                                      .max_connections = max_connections_,
                                                      .write_timeout = options_.write_timeout,
-                                                     .measure_lag = !options_.admin.empty()},
+                                                     .measure_lag = !options_.admin.empty(),
+                                                     .tell_peers = session_.admission->wants_peers()},
                                           .thread_name = "reactor-" + std::to_string(i),
                                           .control = control_,
                                           .session = session_,
@@ -77,12 +81,14 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
     for (uint32_t address = 0; address < groups.size(); ++address) {
       for (Fd& socket : groups[address].take(i)) {
         setup.listening.push_back(socket.get());
-        setup.sockets.push_back({.fd = std::move(socket), .address = address});
+        setup.sockets.push_back(
+            {.fd = std::move(socket), .address = address, .preface = groups[address].preface()});
       }
     }
   }
   for (ListenerGroup& group : groups) {
-    for (Fd& stray : group.take_strays()) setups_.front().strays.push_back(std::move(stray));
+    for (Fd& stray : group.take_strays())
+      setups_.front().strays.emplace_back(std::move(stray), group.preface());
   }
 }
 

@@ -13,6 +13,7 @@
 
 namespace lastcall {
 
+struct Admission;
 struct ServerOptions;
 
 /// Whether the calling thread is one of that server's own, and which reactor's (-1: another one's).
@@ -24,7 +25,8 @@ void work_for(const void* server) noexcept;
 /// The reactors' threads of one run, with all they refer to.
 class ReactorThreads {
  public:
-  ReactorThreads(const void* server, const ServerOptions& options, uint32_t count, uint32_t max_connections);
+  ReactorThreads(const void* server, const ServerOptions& options, Admission& admission, uint32_t count,
+                 uint32_t max_connections);
   ReactorThreads(const ReactorThreads&) = delete;
   ReactorThreads& operator=(const ReactorThreads&) = delete;
   ~ReactorThreads();

@@ -4,7 +4,6 @@
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/request.hpp>
 #include <lastcall/http/session.hpp>
-#include <lastcall/net/address.hpp>
 
 namespace lastcall {
 namespace {
@@ -106,7 +105,7 @@ std::stop_token Request::stop_token() const {
 
 const std::string& Request::peer() const {
   if (exchange_.peer.empty()) {
-    exchange_.peer = exchange_.session != nullptr ? peer_address(exchange_.session->fd()) : "?";
+    exchange_.peer = exchange_.session != nullptr ? exchange_.session->peer() : "?";
   }
   return exchange_.peer;
 }

@@ -15,6 +15,7 @@
 #include <lastcall/core/error.hpp>
 #include <lastcall/core/time.hpp>
 #include <lastcall/http/background_task.hpp>
+#include <lastcall/http/forwarded_header.hpp>
 #include <lastcall/http/group.hpp>
 #include <lastcall/http/limits.hpp>
 #include <lastcall/net/gate_tier.hpp>
@@ -40,11 +41,25 @@ struct ServerOptions {
       gate{};          ///< how TCP listeners keep newcomers away at the stop; none: the best that works
   StopOptions stop{};  ///< of a stop by signal, or where no others are given
   Limits limits{};     ///< of what a client may send
-  Duration header_timeout = 10s;     ///< absolute, for a request head
-  Duration body_timeout = 30s;       ///< without a byte of a body
-  Duration write_timeout = 30s;      ///< without the client taking a byte
-  Duration idle_timeout = 75s;       ///< between two requests
-  uint32_t max_connections = 0;      ///< of all reactors; 0: from RLIMIT_NOFILE
+  Duration header_timeout = 10s;  ///< absolute, for a request head
+  Duration body_timeout = 30s;    ///< without a byte of a body
+  Duration write_timeout = 30s;   ///< without the client taking a byte
+  Duration idle_timeout = 75s;    ///< between two requests
+  uint32_t max_connections = 0;   ///< of all reactors; 0: from RLIMIT_NOFILE
+  /// Connections of one client (an IPv4 address, or the /64 of an IPv6 address) on all reactors; more are
+  /// answered 503. 0: as many as come. Not of trusted proxies and Unix sockets.
+  uint32_t max_connections_per_client = 0;
+  /// Requests being handled, on all reactors, from their head to the end of answer and handler; more are
+  /// answered 503. 0: as many as come. A WebSocket or an event stream is one as long as it lasts.
+  uint32_t max_in_flight = 0;
+  bool unready_when_full = false;  ///< /readyz of the admin listener is 503 while max_connections or
+                                   ///< max_in_flight is reached, until both are below 90 % again
+  std::vector<std::string> proxy_protocol{};  ///< which of `listen` begin with a PROXY header (version 1 or
+                                              ///< 2), or "all"; only trusted proxies may connect there
+  /// Whose word counts for whom they speak: addresses, networks ("10.0.0.0/8"), "loopback", "unix".
+  std::vector<std::string> trusted_proxies{};
+  std::optional<ForwardedHeader> forwarded_header{};  ///< that trusted proxies name their client in; none:
+                                                      ///< X-Forwarded-For where there are trusted proxies
   int backlog = 4096;                ///< of each listening socket; the kernel caps it at net.core.somaxconn
   uint32_t offload_threads = 8;      ///< of the worker pool for offload(), from 1
   uint32_t offload_queue = 64;       ///< what may wait for one of them

@@ -122,6 +122,9 @@ Result<void> ServerRun::set_up() {
   const uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
+  Result<std::unique_ptr<Admission>> admission = Admission::make(options);
+  if (!admission) return std::unexpected(admission.error());
+  admission_ = std::move(*admission);
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
   if (!setup_.owns_process) {
@@ -142,6 +145,7 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   for (const std::string& text : options.listen) {
     Result<ListenerGroup> group = open_group(text, reactors, gate);
     if (!group) return std::unexpected(group.error());
+    group->set_preface(Admission::preface(options, text));
     groups_.push_back(std::move(*group));
   }
   return {};
@@ -161,7 +165,8 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   const ServerOptions& options = setup_.options;
   if (uring) io_ = "io_uring";
   max_connections_ = connection_limit(options, reactors);
-  threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections_);
+  threads_ =
+      std::make_unique<ReactorThreads>(setup_.server, options, *admission_, reactors, max_connections_);
   gate_.emplace(groups_, threads_->control());
   if (setup_.owns_process) upgrade_.emplace(upgrade_options());
   runner_.emplace(threads_->control(), runner_options());

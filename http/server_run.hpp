@@ -10,6 +10,7 @@
 
 #include <lastcall/core/error.hpp>
 #include <lastcall/http/admin.hpp>
+#include <lastcall/http/admission.hpp>
 #include <lastcall/http/background.hpp>
 #include <lastcall/http/predecessor.hpp>
 #include <lastcall/http/reactor_threads.hpp>
@@ -81,6 +82,7 @@ class ServerRun {
   Instant began_;
   const char* io_ = "epoll";
   uint32_t max_connections_ = 0;
+  std::unique_ptr<Admission> admission_;
   std::optional<Signals> signals_;
   std::unique_ptr<Predecessor> predecessor_;
   std::optional<Upgrade> upgrade_;

@@ -73,6 +73,7 @@ size_t Session::consume(std::string_view bytes) {
 /// room, or the handler.
 bool Session::step(std::string_view bytes, size_t& used) {
   switch (state_) {
+    case State::proxy: return take_proxy_header(bytes, used);
     case State::head:
       if (bytes.empty()) return false;
       if (link_.output().size() >= kMaxPreparedBytes) {
@@ -349,6 +350,7 @@ void Session::use_room() {
 void Session::on_end_of_stream() {
   peer_ended_ = true;
   switch (state_) {
+    case State::proxy: return;
     case State::head:
       if (wants_room_) return;  // requests are waiting for room: they are answered, then the connection ends
       if (scanner_.started()) close(CloseWish::direct, CloseReason::peer_closed);

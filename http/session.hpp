@@ -5,6 +5,7 @@
 
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/head_scanner.hpp>
+#include <lastcall/http/known_peer.hpp>
 #include <lastcall/http/unsent_answers.hpp>
 #include <lastcall/net/protocol.hpp>
 
@@ -21,12 +22,13 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // The connection's calls.
+  [[nodiscard]] bool on_connect(const PeerAddress& peer, Preface preface);
   void on_bytes(std::string_view bytes);
   void on_end_of_stream();
   void on_output_room() {
     if (wants_room_ || unsent_.holds_memory()) use_room();
   }
-  [[nodiscard]] bool active() const noexcept { return state_ != State::head || scanner_.started(); }
+  [[nodiscard]] bool active() const noexcept { return state_ > State::head || scanner_.started(); }
   [[nodiscard]] CloseWish close_wish() const noexcept { return wish_; }
   [[nodiscard]] CloseReason close_reason() const noexcept { return reason_; }
   [[nodiscard]] Instant deadline() const noexcept { return deadline_; }
@@ -40,6 +42,21 @@ class Session {
   void describe(Instant now, UnansweredSink& sink) const;
   void on_detach(std::shared_ptr<DetachedConnection> detached);
   void on_close();
+
+  // Who is at the other end. session_admission.cpp
+  /// "203.0.113.7:53124": whom a PROXY header named, else as the socket says; "?" when it is gone.
+  [[nodiscard]] std::string peer() const;
+  /// The same, where the socket would say something else; else empty. Takes no memory.
+  [[nodiscard]] std::string_view named_peer() const noexcept {
+    return peer_ == nullptr ? std::string_view() : std::string_view(peer_->text);
+  }
+  /// Of a connection that was another process's: what peer() said there. Instead of on_connect(); false when
+  /// `text` is no such text, or its client has too many connections (then it has been turned away).
+  [[nodiscard]] bool set_peer(std::string_view text);
+  /// Nothing would be lost but the descriptor: no PROXY header has named its peer, and none is awaited.
+  [[nodiscard]] bool may_leave() const noexcept { return !awaits_proxy_header() && named_peer().empty(); }
+  /// Nothing but a PROXY header, whole or in part, may come first, and it has not.
+  [[nodiscard]] bool awaits_proxy_header() const noexcept { return state_ == State::proxy; }
 
   // The exchange's calls, for the handler's awaits.
   void body_wanted(Exchange& exchange);                                        ///< a read() waits
@@ -63,6 +80,7 @@ class Session {
 
  private:
   enum class State : uint8_t {
+    proxy,       ///< a PROXY header has to come first; no part of a request has
     head,        ///< between requests, or inside a head
     body,        ///< collecting the body for a synchronous handler
     handling,    ///< a coroutine handler is at work; it may be reading the body
@@ -124,6 +142,14 @@ class Session {
   }
   [[nodiscard]] bool last_request() const noexcept;
 
+  // session_admission.cpp: who comes in
+  void know_peer(const PeerAddress& peer);
+  void name_peer(const PeerAddress& peer);
+  [[nodiscard]] bool enter_client();
+  [[nodiscard]] bool take_proxy_header(std::string_view bytes, size_t& used);
+  void tell_broken_header();
+  void turn_away(TurnedAway reason, std::string_view why);
+
   // session_stream.cpp: a connection that has left HTTP
   [[nodiscard]] bool feed_stream(std::string_view bytes);
 
@@ -140,6 +166,7 @@ class Session {
   Buffer input_;             // bytes that could not be used yet
   std::string_view behind_;  // while consuming: what follows what is taken
   UnsentAnswers unsent_;
+  std::unique_ptr<KnownPeer> peer_;  // where it has to be known
   HeadScanner scanner_;
   State state_ = State::head;
   CloseWish wish_ = CloseWish::none;

@@ -259,6 +259,7 @@ void Session::note_answer(const Exchange& exchange) {
 }
 
 void Session::refuse_overload() {
+  turn_away(TurnedAway::max_connections, "there are as many connections as may be");
   write_refusal(503, "503 Service Unavailable: too many connections\n", "Retry-After: 1\r\n");
   close(CloseWish::linger, CloseReason::overloaded);
 }
@@ -276,6 +277,7 @@ void Session::on_force(bool unread) {
 }
 
 void Session::on_close() {
+  if (state_ == State::proxy) tell_broken_header();
   if (exchange_ != nullptr) environment_.abandon(*std::exchange(exchange_, nullptr));
 }
 

@@ -58,6 +58,7 @@ void Session::on_detach(std::shared_ptr<DetachedConnection> detached) {
   detached->method = to_string(exchange.head.method);
   detached->target = exchange.head.target;
   detached->began = exchange.began;
+  if (!named_peer().empty()) detached->peer = named_peer();
   environment_.outlive(exchange, std::move(detached));
 }
 

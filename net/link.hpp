@@ -9,6 +9,7 @@
 #include <lastcall/core/time.hpp>
 #include <lastcall/core/timer_wheel.hpp>
 #include <lastcall/net/close_reason.hpp>
+#include <lastcall/net/turn_away_log.hpp>
 #include <lastcall/shutdown/reactor_counters.hpp>
 
 namespace lastcall {
@@ -30,6 +31,7 @@ struct Loop {
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins
   Link* dirty = nullptr;            ///< connections to look at before the next wait
+  TurnAwayLog turned_away{counters.turned_away};
 };
 
 /// Timers in a reactor's wheel: whose they are.

@@ -12,6 +12,7 @@
 #include <lastcall/net/address.hpp>
 #include <lastcall/net/gate_tier.hpp>
 #include <lastcall/net/parking.hpp>
+#include <lastcall/net/preface.hpp>
 #include <lastcall/net/socket.hpp>
 
 namespace lastcall {
@@ -96,6 +97,10 @@ class ListenerGroup {
   [[nodiscard]] bool takes_ipv6() const noexcept { return ipv6_; }
   [[nodiscard]] bool shared() const noexcept { return shared_; }  ///< one queue for all reactors
 
+  /// What its connections begin with.
+  void set_preface(Preface preface) noexcept { preface_ = preface; }
+  [[nodiscard]] Preface preface() const noexcept { return preface_; }
+
   /// Connections that came before the listeners were complete: to be served.
   [[nodiscard]] std::vector<Fd> take_strays() { return parking_.take_strays(); }
   [[nodiscard]] GateTier tier() const noexcept { return tier_; }
@@ -139,6 +144,7 @@ class ListenerGroup {
   SocketFile file_;
   std::string text_;
   uint16_t port_ = 0;
+  Preface preface_ = Preface::none;
   bool ipv6_ = false;
   bool shared_ = false;
 };

@@ -2,11 +2,14 @@
 
 #include <concepts>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include <lastcall/net/detached.hpp>
 #include <lastcall/net/link.hpp>
+#include <lastcall/net/peer_address.hpp>
+#include <lastcall/net/preface.hpp>
 #include <lastcall/shutdown/roll_call.hpp>
 
 namespace lastcall {
@@ -15,7 +18,12 @@ namespace lastcall {
 /// the reactor's thread, as P(environment, link); every call comes from the worker, never from inside one of
 /// its own.
 ///
-///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
+///   on_connect(peer, preface)  first of all, where either matters; false: it has been turned away, and does
+///                            not count against the connection limit
+///   peer()                   the other end as text; named_peer() the same where the protocol knows it and
+///                            the socket does not, else empty: takes no memory
+///   may_leave()              another process may go on with the descriptor and nothing else, while it is
+///   idle on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
 ///   on_end_of_stream()       the peer will send no more
 ///   on_output_room()         what was prepared has gone to the kernel: go on writing
 ///   active()                 at least one byte of a request has come that is not answered in full
@@ -38,6 +46,10 @@ template <class P>
 concept Protocol = requires(P p, typename P::Environment& environment, Link& link, std::string_view bytes,
                             UnansweredSink& sink) {
   P(environment, link);
+  { p.on_connect(PeerAddress(), Preface()) } -> std::same_as<bool>;
+  { p.peer() } -> std::same_as<std::string>;
+  { p.may_leave() } -> std::same_as<bool>;
+  { p.named_peer() } -> std::same_as<std::string_view>;
   { p.on_bytes(bytes) } -> std::same_as<void>;
   { p.on_end_of_stream() } -> std::same_as<void>;
   { p.on_output_room() } -> std::same_as<void>;

@@ -30,6 +30,7 @@ struct WorkerOptions {
   Duration write_timeout = 30s;       ///< without the peer taking a byte
   Duration linger_timeout = 2s;       ///< how long a closed connection's input is read to its end
   bool measure_lag = false;           ///< publish how late the loop is; wakes it every LoopLag::kBeat
+  bool tell_peers = false;  ///< protocols learn who has connected: a system call for each connection
 };
 
 /// The connections of one reactor: accepts, reads, writes, times out, and takes part in the stop. One switch
@@ -46,13 +47,13 @@ class Worker {
   /// Must be called before the first turn; the environment outlives the worker's connections.
   void serve(typename P::Environment& environment) { environment_ = &environment; }
   /// Takes over a listening socket and starts accepting from it. `address`: which of the server's it is;
-  /// there may be several sockets of one.
-  void listen(Fd socket, uint32_t address = 0);
+  /// there may be several sockets of one. `preface`: what its connections begin with.
+  void listen(Fd socket, uint32_t address = 0, Preface preface = Preface::none);
   /// The listeners are another process's, too, that may be woken in our place and not come to accept: from
   /// here on, as long as `shared`, it is looked every kSweep who waits there.
   void sweep_listeners(bool shared);
   /// Takes over a connection that was accepted elsewhere, whatever the limit.
-  void adopt(Fd connection);
+  void adopt(Fd connection, Preface preface = Preface::none);
   /// Turns until the phase `stopped`, then ends what is left.
   void run();
   /// One turn of the loop: sleeps until something happens, acts on it, and sends what was answered.
@@ -92,6 +93,7 @@ class Worker {
     Fd socket;
     uint32_t address = 0;
     Timer retry;
+    Preface preface = Preface::none;
     bool accepting = false;
     bool stopping = false;
   };
@@ -129,7 +131,7 @@ class Worker {
   void pause_accepting(Listener& listener, int code);
   void sweep(Listener& listener);
   [[nodiscard]] bool over_limit() const noexcept;
-  void open_connection(int fd, bool adopted = false);
+  void open_connection(int fd, Preface preface, bool adopted = false);
 
   // worker_stop.hpp: the phases
   void on_phase();

@@ -7,7 +7,7 @@
 namespace lastcall {
 
 template <class B, class P>
-void Worker<B, P>::listen(Fd socket, uint32_t address) {
+void Worker<B, P>::listen(Fd socket, uint32_t address, Preface preface) {
   LASTCALL_CHECK(listeners_.size() < kMaxListeners);
   auto index = static_cast<uint32_t>(listeners_.size());
   auto listener = std::make_unique<Listener>();
@@ -16,19 +16,20 @@ void Worker<B, P>::listen(Fd socket, uint32_t address) {
   listener->address = address;
   listener->retry.slot = index;
   listener->retry.kind = static_cast<uint16_t>(TimerKind::listener);
+  listener->preface = preface;
   listener->accepting = true;
   io().accept_start(listener->token, listener->socket.get());
   listeners_.push_back(std::move(listener));
 }
 
 template <class B, class P>
-void Worker<B, P>::adopt(Fd connection) {
-  open_connection(connection.release(), true);
+void Worker<B, P>::adopt(Fd connection, Preface preface) {
+  open_connection(connection.release(), preface, true);
 }
 
 template <class B, class P>
 void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
-  if (event.result >= 0) open_connection(event.result);
+  if (event.result >= 0) open_connection(event.result, listener.preface);
   if (!event.last) return;
   listener.accepting = false;
   if (listener.stopping) {
@@ -64,7 +65,8 @@ void Worker<B, P>::sweep_listeners(bool shared) {
 template <class B, class P>
 void Worker<B, P>::sweep(Listener& listener) {
   int fd = 0;
-  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
+  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0)
+    open_connection(fd, listener.preface);
   if (sweeping_) loop_.timers.arm(listener.retry, loop_.now + kSweep);
 }
 
@@ -80,7 +82,7 @@ bool Worker<B, P>::over_limit() const noexcept {
 }
 
 template <class B, class P>
-void Worker<B, P>::open_connection(int fd, bool adopted) {
+void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted) {
   add(loop_.counters.accepted, 1);
   if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
   bool refuse = !adopted && over_limit();
@@ -88,15 +90,21 @@ void Worker<B, P>::open_connection(int fd, bool adopted) {
   if (connection == nullptr) {  // even the slack is full of connections being refused
     io().close(Token{.slot = UINT32_MAX}, fd);
     add(loop_.counters.completed, 1);
+    if (loop_.turned_away.count(TurnedAway::max_connections, loop_.now))
+      loop_.turned_away.told(TurnedAway::max_connections, "", "too many to be told so");
     return;
   }
   gate_.enter();
+  connection->receiving_ = true;
+  io().recv_start(connection->token_, fd);
+  if (refuse) {
+    connection->protocol_.refuse_overload();
+  } else if (preface != Preface::none || options_.tell_peers) {
+    refuse = !connection->protocol_.on_connect(read_peer_address(fd), preface);
+  }
   connection->refused_ = refuse;
   if (phase_ >= Phase::draining) connection->idle_due_ = grace_end(*connection);
   if (!refuse) add(loop_.counters.idle, 1);
-  connection->receiving_ = true;
-  io().recv_start(connection->token_, fd);
-  if (refuse) connection->protocol_.refuse_overload();
   connection->touch();
 }
 

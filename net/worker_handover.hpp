@@ -11,7 +11,7 @@ template <class B, class P>
 bool Worker<B, P>::may_leave(const Conn& connection) const noexcept {
   return connection.state_ == State::open && !connection.counted_active_ && !connection.refused_ &&
          !connection.peer_ended_ && !connection.input_paused_ && connection.reason_ == CloseReason::none &&
-         connection.protocol_.close_wish() == CloseWish::none;
+         connection.protocol_.close_wish() == CloseWish::none && connection.protocol_.may_leave();
 }
 
 /// Nothing is received here any more, so what comes from now on waits in the socket, for whoever has it.

@@ -91,7 +91,8 @@ void Worker<B, P>::finish_listener(Listener& listener) {
   // Whoever is in the queue finished a handshake with us and would be reset by the close. Or, where the
   // socket lives on elsewhere, would wait for ever: one sleeper is woken for each, and it may have been us.
   int fd = 0;
-  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
+  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0)
+    open_connection(fd, listener.preface);
   // EINVAL: the queue of a Unix socket that takes nobody any more is empty.
   if (fd != -EAGAIN && fd != -EINVAL && phase_ < Phase::forcing) {
     pause_accepting(listener, -fd);  // out of descriptors: when one is free the queue goes on
@@ -153,7 +154,7 @@ void Worker<B, P>::force(Conn& connection) {
 /// `unread`: bytes are in the socket that nobody will read. False: everything is answered.
 template <class B, class P>
 bool Worker<B, P>::report(Conn& connection, bool unread) {
-  AbortedReport report(control_, peer_address(connection.fd_), connection.bytes_sent_);
+  AbortedReport report(control_, connection.protocol_.peer(), connection.bytes_sent_);
   return tell(connection, unread, loop_.now, report);
 }
 
@@ -190,7 +191,7 @@ void Worker<B, P>::tell_held(RollCall& call) noexcept {
     const bool idle = !unsent && !connection.protocol_.active();
     const bool unread = worker->io().unread(connection.fd_) > 0;
     if (connection.state_ == State::open && (!idle || unread)) {
-      call.connection(connection.fd_, connection.bytes_sent_);
+      call.connection(connection.fd_, connection.bytes_sent_, connection.protocol_.named_peer());
       if (!worker->tell(connection, unread, now, call)) call.count_completed();
     } else if (connection.state_ == State::open || classify(connection.reason_) == CloseClass::idle_closed) {
       call.count_idle_closed();

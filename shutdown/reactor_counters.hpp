@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <lastcall/core/time.hpp>
+#include <lastcall/shutdown/turned_away.hpp>
 
 namespace lastcall {
 
@@ -39,6 +40,7 @@ struct alignas(128) ReactorCounters {
   /// clock; 0: it does not measure, or has left.
   std::atomic<int64_t> lag_ns{0};
   std::atomic<int64_t> beat_due_ns{0};
+  TurnedAwayCounters turned_away{};
 };
 
 }  // namespace lastcall

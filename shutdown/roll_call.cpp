@@ -4,8 +4,9 @@
 
 namespace lastcall {
 
-void RollCall::connection(int fd, uint64_t bytes_sent) noexcept {
+void RollCall::connection(int fd, uint64_t bytes_sent, std::string_view peer) noexcept {
   fd_ = fd;
+  peer_ = peer;
   bytes_sent_ = bytes_sent;
 }
 
@@ -21,6 +22,8 @@ void RollCall::add(const UnansweredRequest& request) noexcept {
   entry.state = request.state;
   entry.method_size = static_cast<uint8_t>(std::min(request.method.size(), kMethodBytes));
   entry.target_size = static_cast<uint16_t>(std::min(request.target.size(), kTargetBytes));
+  entry.peer_size = static_cast<uint8_t>(std::min(peer_.size(), kPeerBytes));
+  peer_.copy(entry.peer, entry.peer_size);
   request.method.copy(entry.method, entry.method_size);
   request.target.copy(entry.target, entry.target_size);
 }

@@ -34,6 +34,7 @@ class RollCall final : public UnansweredSink {
  public:
   static constexpr size_t kMost = 4096;
   static constexpr size_t kMethodBytes = 12;
+  static constexpr size_t kPeerBytes = 64;     ///< an IPv6 address with scope and port has fewer
   static constexpr size_t kTargetBytes = 256;  ///< a longer target is cut
 
   struct Entry {
@@ -42,7 +43,9 @@ class RollCall final : public UnansweredSink {
     int64_t age_ms;
     const char* state;
     uint8_t method_size;
+    uint8_t peer_size;  ///< 0: as its socket says
     uint16_t target_size;
+    char peer[kPeerBytes];
     char method[kMethodBytes];
     char target[kTargetBytes];
   };
@@ -51,7 +54,8 @@ class RollCall final : public UnansweredSink {
 
   // The reactor's side: begin(), then for each connection what it is.
   void begin() noexcept { told_ = true; }
-  void connection(int fd, uint64_t bytes_sent) noexcept;  ///< add() is about this one from here on
+  /// add() is about this one from here on. `peer`: empty, as its socket says; as long as it is told of.
+  void connection(int fd, uint64_t bytes_sent, std::string_view peer = {}) noexcept;
   void add(const UnansweredRequest& request) noexcept override;
   [[nodiscard]] bool may_allocate() const noexcept override { return false; }
   void count_idle_closed() noexcept { ++idle_closed_; }  ///< between requests, or closed as such
@@ -69,6 +73,7 @@ class RollCall final : public UnansweredSink {
   size_t size_ = 0;
   int fd_ = -1;
   uint64_t bytes_sent_ = 0;
+  std::string_view peer_;
   uint64_t unlisted_ = 0;
   uint64_t idle_closed_ = 0;
   uint64_t completed_ = 0;

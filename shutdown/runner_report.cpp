@@ -50,7 +50,9 @@ void Runner::report_stuck(uint32_t reactor, Instant limit) {
   const uint64_t ended = call.idle_closed() + call.completed();
   totals.aborted += held > ended ? held - ended : 0;
   for (const RollCall::Entry& entry : call.entries()) {
-    control_.report_aborted({.peer = options_.name_peer ? options_.name_peer(entry.fd) : "",
+    const std::string named(entry.peer, entry.peer_size);
+    const bool ask_socket = named.empty() && options_.name_peer;
+    control_.report_aborted({.peer = ask_socket ? options_.name_peer(entry.fd) : named,
                              .method = std::string(entry.method, entry.method_size),
                              .target = std::string(entry.target, entry.target_size),
                              .state = entry.state,

@@ -100,6 +100,13 @@ std::optional<GateTier> parse_gate(const std::string& text) {
   bad(text, "one of auto, parking, syn_filter, plain");
 }
 
+ForwardedHeader parse_forwarded(const std::string& text) {
+  if (text == "off") return ForwardedHeader::off;
+  if (text == "x-forwarded-for") return ForwardedHeader::x_forwarded_for;
+  if (text == "forwarded") return ForwardedHeader::forwarded;
+  bad(text, "one of x-forwarded-for, forwarded, off");
+}
+
 std::string parse_admin(const std::string& text) {
   return text == "off" ? "" : text;
 }
@@ -110,13 +117,29 @@ T value_or_throw(Result<T> result) {
   return *result;
 }
 
+CLI::Option* add_list(CLI::App& app, const std::string& flag, std::vector<std::string>& target,
+                      const std::string& help) {
+  return app.add_option(flag, target, help)->take_all()->allow_extra_args(false)->delimiter(',');
+}
+
+/// Who the client is behind proxies.
+void add_client_options(CLI::App& app, ServerOptions& server) {
+  add_list(
+      app, "--proxy-protocol", server.proxy_protocol,
+      "connections to this address of --listen (or all) begin with a PROXY header, version 1 or 2, and come "
+      "from --trusted-proxies; repeatable");
+  add_list(app, "--trusted-proxies", server.trusted_proxies,
+           "who may say for whom it speaks: addresses, networks such as 10.0.0.0/8, loopback, unix");
+  add_parsed(
+      app, "--forwarded-header", server.forwarded_header, parse_forwarded,
+      "the field that trusted proxies name their client in: x-forwarded-for, forwarded (RFC 7239) or off "
+      "[x-forwarded-for with --trusted-proxies, else off]");
+}
+
 void add_server_options(CLI::App& app, Options& options) {
   ServerOptions& server = options.server;
-  app.add_option("--listen", server.listen,
-                 "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->delimiter(',')
+  add_list(app, "--listen", server.listen,
+           "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
       ->capture_default_str();
   add_parsed(app, "--reactors", server.reactors, parse_reactors,
              "threads that serve; auto: one per usable CPU");
@@ -140,6 +163,13 @@ void add_server_options(CLI::App& app, Options& options) {
              "after SIGUSR2, for the new process to become ready [60s]");
   add_parsed(app, "--max-connections", server.max_connections, parse_positive,
              "beyond it: 503 [from the descriptor limit]");
+  add_parsed(app, "--max-connections-per-client", server.max_connections_per_client, parse_positive,
+             "of one IPv4 address, or one /64 of IPv6; beyond it: 503 [off]");
+  add_parsed(app, "--max-in-flight", server.max_in_flight, parse_positive,
+             "requests being handled, on all reactors; beyond it: 503 [off]");
+  app.add_flag("--unready-when-full", server.unready_when_full,
+               "/readyz is 503 while --max-connections or --max-in-flight is reached, until below 90 %");
+  add_client_options(app, server);
   add_parsed(app, "--max-header-bytes", server.limits.max_header_bytes, parse_header_size,
              "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");

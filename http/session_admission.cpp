@@ -1,0 +1,88 @@
+#include <memory>
+#include <utility>
+
+#include <lastcall/http/admission.hpp>
+#include <lastcall/http/session.hpp>
+#include <lastcall/net/address.hpp>
+#include <lastcall/net/proxy_header.hpp>
+
+// Session: who is at the other end, and whether it may come in.
+
+namespace lastcall {
+
+bool Session::on_connect(const PeerAddress& peer, Preface preface) {
+  know_peer(peer);
+  if (preface == Preface::none) return enter_client();
+  if (!peer_->trusted) {
+    turn_away(TurnedAway::untrusted_proxy, "is not among the trusted proxies");
+    close(CloseWish::direct, CloseReason::refused);
+    return false;
+  }
+  state_ = State::proxy;
+  return true;
+}
+
+void Session::know_peer(const PeerAddress& peer) {
+  const Admission* const admission = environment_.options.admission;
+  peer_ = std::make_unique<KnownPeer>(
+      KnownPeer{.address = peer, .trusted = admission != nullptr && admission->trusted.contains(peer)});
+}
+
+void Session::name_peer(const PeerAddress& peer) {
+  know_peer(peer);
+  peer_->text = peer.text();
+}
+
+bool Session::set_peer(std::string_view text) {
+  const std::optional<PeerAddress> peer = parse_peer(text);
+  if (!peer) return false;
+  name_peer(*peer);
+  return enter_client();
+}
+
+std::string Session::peer() const {
+  if (peer_ == nullptr) return peer_address(link_.fd());
+  return peer_->text.empty() ? peer_->address.text() : peer_->text;
+}
+
+/// Counts the connection among those of its client; false, when it has been turned away.
+bool Session::enter_client() {
+  Admission* const admission = environment_.options.admission;
+  if (admission == nullptr || !admission->clients || !peer_->address.has_ip() || peer_->trusted) return true;
+  peer_->share = admission->clients->enter(peer_->address);
+  if (peer_->share) return true;
+  turn_away(TurnedAway::per_client, "has as many connections as a client may have");
+  write_refusal(503, "503 Service Unavailable: too many connections from your address\n",
+                "Retry-After: 1\r\n");
+  close(CloseWish::linger, CloseReason::overloaded);
+  return false;
+}
+
+bool Session::take_proxy_header(std::string_view bytes, size_t& used) {
+  const ProxyHeader header = parse_proxy_header(bytes);
+  if (header.outcome == ProxyHeader::Outcome::incomplete) return false;
+  if (header.outcome == ProxyHeader::Outcome::refused) {
+    turn_away(TurnedAway::bad_proxy_header, header.what);
+    close(CloseWish::direct, CloseReason::refused);
+    return true;
+  }
+  used = header.length;
+  state_ = State::head;
+  if (header.source.kind == PeerAddress::Kind::unknown) return true;  // the proxy speaks for itself
+  name_peer(header.source);
+  static_cast<void>(enter_client());
+  return true;
+}
+
+/// No refusal is told for a connection that brought nothing: balancers look whether we are there.
+void Session::tell_broken_header() {
+  if (!input_.empty())
+    turn_away(TurnedAway::bad_proxy_header, "the connection ended inside its PROXY header");
+}
+
+void Session::turn_away(TurnedAway reason, std::string_view why) {
+  TurnAwayLog& log = loop().turned_away;
+  if (log.count(reason, loop().now)) log.told(reason, peer(), why);
+}
+
+}  // namespace lastcall
