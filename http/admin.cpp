@@ -98,8 +98,9 @@ Result<void> AdminListener::start(bool later) {
   return result;
 }
 
-bool AdminListener::ready() const noexcept {
-  return serving_.load(std::memory_order_acquire) && !options_.control.stop_requested();
+bool AdminListener::ready() const {
+  if (!serving_.load(std::memory_order_acquire) || options_.control.stop_requested()) return false;
+  return !options_.full || !options_.full();
 }
 
 ServerStatus AdminListener::status() const {

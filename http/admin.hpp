@@ -28,7 +28,8 @@ struct AdminOptions {
   std::string io;              ///< the server's backend
   Instant began{};             ///< of the server
   std::vector<ServerStatus::Listener> listeners;
-  std::function<void()> drain;  ///< begins the graceful stop; from the admin thread, must return at once
+  std::function<bool()> full{};  ///< there is no room for more, so not ready; on the admin thread; or empty
+  std::function<void()> drain;   ///< begins the graceful stop; from the admin thread, must return at once
   SessionOptions session;
   Duration write_timeout = 30s;
   std::string server_name;
@@ -78,7 +79,7 @@ class AdminListener {
   void add_routes();
   void add(Method method, std::string pattern, SyncHandler handler);
   void await_last_answers(Duration patience);
-  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] bool ready() const;
   [[nodiscard]] ServerStatus status() const;
 
   struct Successor final : ConnectionTaker {

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include <lastcall/core/log.hpp>
+#include <lastcall/http/admission.hpp>
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/session.hpp>
 
@@ -40,8 +41,14 @@ Exchange::Exchange(SessionEnvironment& env)
   head.fields.reserve(kFieldsAtFirst);
 }
 
+void Exchange::count_out() noexcept {
+  Admission* const admission = environment.options.admission;
+  if (route->options.max_in_flight) route->in_flight.leave();
+  if (admission != nullptr && admission->max_in_flight != 0) admission->in_flight.leave();
+}
+
 void Exchange::reset(bool keep_memory) noexcept {
-  leave_route();
+  leave_limits();
   session = nullptr;
   route = nullptr;
   reader = nullptr;
@@ -49,7 +56,10 @@ void Exchange::reset(bool keep_memory) noexcept {
   params.size = 0;
   if (!scratch.empty()) scratch.clear();
   if (!decoded_path.empty()) decoded_path.clear();
-  if (!peer.empty()) peer.clear();
+  if (!peer.empty()) {
+    peer.clear();
+    client = {};
+  }
   storage.release();
   body.release();
   chunk.release();
@@ -69,7 +79,7 @@ SessionEnvironment::~SessionEnvironment() {
     if (exchange->task)
       log_event(LogLevel::warning, "handler_abandoned", {{"route", exchange->route->pattern}});
     exchange->task = {};
-    exchange->leave_route();
+    exchange->leave_limits();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <lastcall/http/body_decoder.hpp>
+#include <lastcall/http/client_address.hpp>
 #include <lastcall/http/handler.hpp>
 #include <lastcall/http/limits.hpp>
 #include <lastcall/http/request.hpp>
@@ -48,6 +49,7 @@ struct Exchange {
   std::string scratch;       ///< decoded parameters
   std::string decoded_path;  ///< filled when asked for
   std::string peer;          ///< filled when asked for
+  ClientAddress client;      ///< the same, and `peer` with it
   Buffer storage;            ///< the head's bytes, when it must outlive the input they came in
   BodyDecoder decoder;
   Buffer body;   ///< received and not handed out
@@ -61,13 +63,14 @@ struct Exchange {
   std::unique_ptr<Stream> stream;  ///< once the connection has left HTTP
   Instant began{};
   HandlerTimer timer;      ///< armed while a handler is at work whose route limits its time
-  bool in_flight = false;  ///< counts in its route
+  bool in_flight = false;  ///< counts where its route or the server has a limit
 
   /// Ready for the next request; `keep_memory`: small buffers stay, for a pool that is nearly empty.
   void reset(bool keep_memory) noexcept;
-  void leave_route() noexcept {
-    if (std::exchange(in_flight, false)) route->in_flight.leave();
+  void leave_limits() noexcept {
+    if (std::exchange(in_flight, false)) count_out();
   }
+  void count_out() noexcept;
 };
 
 /// How long a connection may take for what, and how much.

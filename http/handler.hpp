@@ -87,6 +87,7 @@ class InFlight {
     return false;
   }
   void leave() noexcept { count_.fetch_sub(1, std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<uint64_t> count_{0};
@@ -97,6 +98,7 @@ struct Route {
   Handler handler;
   RouteOptions options;
   mutable InFlight in_flight{};  // counted where there is a limit only; routes are shared by all reactors
+  bool guarded = options.max_in_flight.has_value();  // its requests are looked at before they come in
 };
 /// @endcond
 

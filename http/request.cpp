@@ -4,6 +4,7 @@
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/request.hpp>
 #include <lastcall/http/session.hpp>
+#include <lastcall/net/peer_address.hpp>
 
 namespace lastcall {
 namespace {
@@ -108,6 +109,18 @@ const std::string& Request::peer() const {
     exchange_.peer = exchange_.session != nullptr ? exchange_.session->peer() : "?";
   }
   return exchange_.peer;
+}
+
+const ClientAddress& Request::client() const {
+  const std::string& other_end = peer();
+  ClientAddress& client = exchange_.client;
+  if (client.address.empty() && exchange_.session != nullptr) {
+    client = exchange_.session->client(exchange_.head);
+  } else if (client.address.empty()) {
+    const PeerAddress address = parse_peer(other_end).value_or(PeerAddress{});
+    client = {.address = address.host(), .port = address.port};
+  }
+  return client;
 }
 
 bool ReadBody::suspend(TaskContext& context) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <lastcall/http/client_address.hpp>
 #include <lastcall/http/request_head.hpp>
 #include <lastcall/http/task.hpp>
 
@@ -87,8 +88,13 @@ class Request {
   /// For coroutine handlers: waits until that is so, aborted(); nothing else ends it.
   [[nodiscard]] SleepFor disconnected() noexcept { return SleepFor(Duration::max()); }
 
-  /// "127.0.0.1:53124", "[::1]:53124", "unix:".
+  /// The other end of the connection: "127.0.0.1:53124", "[::1]:53124", "unix:"; on a listener with
+  /// ServerOptions::proxy_protocol, whom the PROXY header names.
   [[nodiscard]] const std::string& peer() const;
+  /// Who asks: peer(), or where that is one of ServerOptions::trusted_proxies, whom the proxies name in
+  /// X-Forwarded-For or Forwarded (ServerOptions::forwarded_header): from the right, the first that is no
+  /// trusted proxy itself.
+  [[nodiscard]] const ClientAddress& client() const;
 
  private:
   Exchange& exchange_;

@@ -246,7 +246,9 @@ void Server::add(const GroupScope& scope, std::optional<Method> method, std::str
   if (!whole) return state.keep_error(std::unexpected(whole.error()));
   const auto number = static_cast<uint32_t>(state.routes.size());
   state.keep_error(method ? state.router.add(*method, *whole, number) : state.router.add_any(*whole, number));
-  state.routes.push_back({*whole, scope.wrap(std::move(handler)), scope.options(options)});
+  Route& added =
+      state.routes.emplace_back(Route{*whole, scope.wrap(std::move(handler)), scope.options(options)});
+  if (state.options.max_in_flight != 0 || !state.options.trusted_proxies.empty()) added.guarded = true;
 }
 
 Group Server::group(std::string_view prefix, const RouteOptions& defaults) {

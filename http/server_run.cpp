@@ -13,6 +13,7 @@
 #include <lastcall/core/probe.hpp>
 #include <lastcall/core/rlimit.hpp>
 #include <lastcall/core/thread.hpp>
+#include <lastcall/http/fullness.hpp>
 #include <lastcall/http/server_run.hpp>
 
 namespace lastcall {
@@ -299,10 +300,25 @@ AdminOptions ServerRun::describe() const {
                      .session = session_options(setup_.options),
                      .write_timeout = setup_.options.write_timeout,
                      .server_name = setup_.options.server_name};
+  if (setup_.options.unready_when_full) admin.full = watch_fullness();
   for (const ListenerGroup& group : groups_) {
     admin.listeners.push_back({group.text(), std::string(to_string(group.tier())), group.gate_note()});
   }
   return admin;
+}
+
+/// Whether there is no room for more, at each look.
+std::function<bool()> ServerRun::watch_fullness() const {
+  return [this, connections = Fullness(), requests = Fullness()]() mutable {
+    uint64_t open = 0;
+    for (uint32_t i = 0; i < threads_->control().reactors(); ++i) {
+      const ReactorCounters& counters = threads_->control().counters(i);
+      open += counters.active.load(std::memory_order_relaxed) + counters.idle.load(std::memory_order_relaxed);
+    }
+    const bool no_connection = connections.update(open, max_connections_);
+    const bool no_request = requests.update(admission_->in_flight.count(), admission_->max_in_flight);
+    return no_connection || no_request;
+  };
 }
 
 void ServerRun::tell_ready() {

@@ -74,6 +74,7 @@ class ServerRun {
   void close_gate();
   void on_signal(int number);
   [[nodiscard]] AdminOptions describe() const;
+  [[nodiscard]] std::function<bool()> watch_fullness() const;
   [[nodiscard]] RunnerOptions runner_options();
   void end_tasks(DrainReport& report);
   void leave(DrainReport& report);

@@ -169,14 +169,13 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   }
   continue_owed_ = head.expect_continue && !exchange.decoder.complete();
   if (!found) {
+    if (!names_client(exchange)) return refuse_client();
     if (body_open())
       keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
     state_ = State::handling;
     answer_no_route(exchange, match);
-  } else if (exchange.route->options.max_in_flight && !enter_route(exchange)) {
-    if (body_open()) keep_head(exchange, head_bytes);
-    state_ = State::handling;
-    answer_busy(exchange, "503 Service Unavailable: too many requests at once\n");
+  } else if (exchange.route->guarded && !admit(exchange, head_bytes)) {
+    return;
   } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
     keep_head(exchange, head_bytes);
     start_task(exchange);
@@ -188,12 +187,6 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
     deadline_ = after(loop().now, body_timeout());
     if (input_waiting().empty()) send_continue(exchange);
   }
-}
-
-/// Counts the request; false when its route has as many as it takes.
-bool Session::enter_route(Exchange& exchange) noexcept {
-  exchange.in_flight = exchange.route->in_flight.enter(*exchange.route->options.max_in_flight);
-  return exchange.in_flight;
 }
 
 /// The head's bytes are lent; who needs them later has them copied, and the views moved over.

@@ -50,6 +50,8 @@ class Session {
   [[nodiscard]] std::string_view named_peer() const noexcept {
     return peer_ == nullptr ? std::string_view() : std::string_view(peer_->text);
   }
+  /// Who asks with this head, by peer() and, where that is trusted, the field in which proxies name clients.
+  [[nodiscard]] ClientAddress client(const RequestHead& head) const;
   /// Of a connection that was another process's: what peer() said there. Instead of on_connect(); false when
   /// `text` is no such text, or its client has too many connections (then it has been turned away).
   [[nodiscard]] bool set_peer(std::string_view text);
@@ -100,7 +102,6 @@ class Session {
   [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
   void begin(Exchange& exchange, std::string_view head_bytes, bool plain_target);
   void route(Exchange& exchange, std::string_view head_bytes);
-  [[nodiscard]] static bool enter_route(Exchange& exchange) noexcept;
   void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
   [[nodiscard]] size_t take_body(std::string_view bytes);
   void refuse_body(Refusal refusal);
@@ -148,6 +149,11 @@ class Session {
   [[nodiscard]] bool enter_client();
   [[nodiscard]] bool take_proxy_header(std::string_view bytes, size_t& used);
   void tell_broken_header();
+  [[nodiscard]] bool admit(Exchange& exchange, std::string_view head_bytes);
+  [[nodiscard]] bool enter_limits(Exchange& exchange);
+  [[nodiscard]] bool names_client(const Exchange& exchange) const;
+  [[nodiscard]] bool trusts_fields() const noexcept;
+  void refuse_client();
   void turn_away(TurnedAway reason, std::string_view why);
 
   // session_stream.cpp: a connection that has left HTTP

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include <lastcall/http/admission.hpp>
+#include <lastcall/http/forwarded.hpp>
 #include <lastcall/http/session.hpp>
 #include <lastcall/net/address.hpp>
 #include <lastcall/net/proxy_header.hpp>
@@ -72,6 +73,64 @@ bool Session::take_proxy_header(std::string_view bytes, size_t& used) {
   name_peer(header.source);
   static_cast<void>(enter_client());
   return true;
+}
+
+/// Before a request comes in that has a limit, or whose client has to be known; false: it has been answered.
+bool Session::admit(Exchange& exchange, std::string_view head_bytes) {
+  if (!names_client(exchange)) {
+    refuse_client();
+    return false;
+  }
+  if (enter_limits(exchange)) return true;
+  if (body_open()) keep_head(exchange, head_bytes);
+  state_ = State::handling;
+  answer_busy(exchange, "503 Service Unavailable: too many requests at once\n");
+  return false;
+}
+
+/// Counts the request where there are limits; false, with nothing counted, when one is reached.
+bool Session::enter_limits(Exchange& exchange) {
+  Admission* const admission = environment_.options.admission;
+  const bool limited = admission != nullptr && admission->max_in_flight != 0;
+  const auto& of_route = exchange.route->options.max_in_flight;
+  if (limited && !admission->in_flight.enter(admission->max_in_flight)) {
+    turn_away(TurnedAway::in_flight, "there are as many requests as may be");
+    return false;
+  }
+  if (of_route && !exchange.route->in_flight.enter(*of_route)) {
+    if (limited) admission->in_flight.leave();
+    return false;
+  }
+  exchange.in_flight = limited || of_route;
+  return true;
+}
+
+bool Session::trusts_fields() const noexcept {
+  const Admission* const admission = environment_.options.admission;
+  return peer_ != nullptr && peer_->trusted && admission->forwarded != ForwardedHeader::off;
+}
+
+/// False: it should, and cannot be read.
+bool Session::names_client(const Exchange& exchange) const {
+  if (!trusts_fields()) return true;
+  const Admission& admission = *environment_.options.admission;
+  return find_client(exchange.head.fields, admission.forwarded, admission.trusted).outcome !=
+         ForwardedClient::Outcome::malformed;
+}
+
+void Session::refuse_client() {
+  turn_away(TurnedAway::bad_forwarded_header, "names its client in a way that cannot be read");
+  refuse({400, "the client's address cannot be read"}, CloseReason::refused);
+}
+
+ClientAddress Session::client(const RequestHead& head) const {
+  if (trusts_fields()) {
+    const Admission& admission = *environment_.options.admission;
+    const ForwardedClient named = find_client(head.fields, admission.forwarded, admission.trusted);
+    if (named.outcome == ForwardedClient::Outcome::found) return named.client();
+  }
+  const PeerAddress peer = peer_ != nullptr ? peer_->address : read_peer_address(link_.fd());
+  return {.address = peer.host(), .port = peer.port};
 }
 
 /// No refusal is told for a connection that brought nothing: balancers look whether we are there.

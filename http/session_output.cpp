@@ -51,7 +51,9 @@ void Session::handler_late(Exchange& exchange) {
 }
 
 void Session::fail(Exchange& exchange, std::string_view what) {
-  log_event(LogLevel::error, "handler_failed", {{"route", exchange.route->pattern}, {"what", what}});
+  log_event(
+      LogLevel::error, "handler_failed",
+      {{"route", exchange.route->pattern}, {"what", what}, {"client", exchange.request.client().text()}});
   if (exchange.response.head_sent_) return break_off(CloseReason::failed);
   exchange.response.reset(true);
   answer_plain(exchange, 500, "500 Internal Server Error\n");

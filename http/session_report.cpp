@@ -79,13 +79,16 @@ void Session::tell_exchange(Telling& telling) const {
   // Answered in full; only its body, which nobody wants, was still on its way.
   if (state_ == State::discarding && link_.bytes_written() == link_.bytes_sent()) return;
   const bool writing = state_ == State::discarding || exchange_->response.head_sent_;
+  std::string client;
+  if (trusts_fields() && telling.may_allocate()) client = this->client(exchange_->head).text();
   telling.tell({.method = to_string(exchange_->head.method),
                 .target = exchange_->head.target,
                 .state = state_ == State::hijacked ? "hijacked"
                          : writing                 ? "writing"
                          : state_ == State::body   ? "body"
                                                    : "handling",
-                .age_ms = telling.age(exchange_->began)});
+                .age_ms = telling.age(exchange_->began),
+                .client = client});
 }
 
 /// What was received and has not had its turn: of a pipeline, or a head that is not complete.
@@ -107,10 +110,13 @@ void Session::tell_waiting(Telling& telling) const {
     bytes.remove_prefix(result.length);
     const bool goes_on = !head.chunked || telling.may_allocate();  // trailers take memory
     const bool whole = goes_on && skip_body(head, limits, bytes);
+    std::string client;
+    if (trusts_fields() && telling.may_allocate()) client = this->client(head).text();
     telling.tell({.method = to_string(head.method),
                   .target = head.target,
                   .state = whole ? "handling" : "body",
-                  .age_ms = age_ms});
+                  .age_ms = age_ms,
+                  .client = client});
     if (!whole || !head.keep_alive) return;
   }
 }

@@ -121,7 +121,7 @@ void StopControl::wake_runner() noexcept {
 }
 
 void AbortedReport::add(const UnansweredRequest& request) {
-  control_.report_aborted({.peer = peer_,
+  control_.report_aborted({.peer = request.client.empty() ? peer_ : std::string(request.client),
                            .method = std::string(request.method),
                            .target = std::string(request.target),
                            .state = request.state,

@@ -14,6 +14,7 @@ struct UnansweredRequest {
   std::string_view target;
   const char* state;  ///< "head", "body", "handling" (or waiting for its turn), "writing", "hijacked"; static
   int64_t age_ms;     ///< since its first byte; of one that waits for its turn, that of the one before
+  std::string_view client{};  ///< who asks; empty: the peer of the connection
 };
 
 /// Takes the requests of a connection, the oldest first.

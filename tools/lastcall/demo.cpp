@@ -102,7 +102,8 @@ void anything(const Request& request, Response& response) {
                       {"headers", field_list(request.headers())},
                       {"trailers", field_list(request.trailers())},
                       {"body_base64", base64(request.body())},
-                      {"peer", request.peer()}}) +
+                      {"peer", request.peer()},
+                      {"client", request.client().text()}}) +
                 "\n");
 }
 
