@@ -14,6 +14,10 @@ namespace lastcall {
 bool Session::on_connect(const PeerAddress& peer, Preface preface) {
   know_peer(peer);
   if (preface == Preface::none) return enter_client();
+  if (peer.kind == PeerAddress::Kind::unknown) {  // gone already: a balancer's look whether we are there
+    close(CloseWish::direct, CloseReason::peer_reset);
+    return false;
+  }
   if (!peer_->trusted) {
     turn_away(TurnedAway::untrusted_proxy, "is not among the trusted proxies");
     close(CloseWish::direct, CloseReason::refused);

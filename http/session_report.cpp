@@ -71,7 +71,7 @@ void Session::describe(Instant now, UnansweredSink& sink) const {
                   .age_ms = telling.age(answer.began)});
   });
   if (exchange_ != nullptr) tell_exchange(telling);
-  if (state_ == State::hijacked) return;  // what is waiting is not HTTP
+  if (state_ == State::hijacked || state_ == State::proxy) return;  // what is waiting is not HTTP
   if (state_ == State::closing ? owes_more_ : !body_open()) tell_waiting(telling);
 }
 

@@ -13,7 +13,7 @@ TEST(RollCall, KeepsWhatItIsTold) {
   RollCall call;
   call.connection(7, 42);
   call.add({.method = "GET", .target = "/a?b", .state = "body", .age_ms = 3});
-  call.connection(8, 0);
+  call.connection(8, 0, "203.0.113.5:4444");
   call.add({.method = {}, .target = {}, .state = "head", .age_ms = 0});
   ASSERT_EQ(call.entries().size(), 2u);
   const RollCall::Entry& first = call.entries()[0];
@@ -25,6 +25,8 @@ TEST(RollCall, KeepsWhatItIsTold) {
   EXPECT_EQ(first.age_ms, 3);
   EXPECT_EQ(call.entries()[1].fd, 8);
   EXPECT_EQ(call.entries()[1].target_size, 0u);
+  EXPECT_EQ(first.peer_size, 0u);
+  EXPECT_EQ(std::string(call.entries()[1].peer, call.entries()[1].peer_size), "203.0.113.5:4444");
   EXPECT_FALSE(call.told());
 }
 

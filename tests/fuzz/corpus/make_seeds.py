@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of head_fuzz, body_fuzz, session_fuzz and websocket_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
+"""Writes the seeds of head_fuzz, body_fuzz, session_fuzz, websocket_fuzz, proxy_header_fuzz and forwarded_fuzz: an options byte, the length of the plan of cuts, the plan, the wire."""
 import pathlib
 
 HEAD = {
@@ -107,11 +107,46 @@ WEBSOCKET = {
     "top-bit": frame(0x82, b"x", announced=1 << 63),
     "not-shortest": b"\x81\xfe\x00\x01\x37\xfa\x21\x3dx",
 }
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+IPV4 = bytes([192, 0, 2, 7, 127, 0, 0, 1, 0xCF, 0x84, 0x1F, 0x90])
+IPV6 = bytes.fromhex("20010db8000000000000000000000009" + "0" * 31 + "1" + "cf841f90")
+
+
+def binary(command, family, rest):
+    return SIGNATURE + bytes([command, family]) + len(rest).to_bytes(2, "big") + rest
+
+
+PROXY_HEADER = {
+    "tcp4": b"PROXY TCP4 192.0.2.7 127.0.0.1 53124 8080\r\nGET / HTTP/1.1\r\n",
+    "tcp6": b"PROXY TCP6 2001:db8::9 ::1 53124 8080\r\n",
+    "unknown": b"PROXY UNKNOWN ffff:f...f:ffff 65535\r\n",
+    "no-return": b"PROXY TCP4 192.0.2.7 127.0.0.1 53124 8080\n",
+    "long": b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n",
+    "ipv4": binary(0x21, 0x11, IPV4) + b"GET /",
+    "ipv6": binary(0x21, 0x21, IPV6),
+    "unix": binary(0x21, 0x31, b"p" * 216),
+    "local": binary(0x20, 0x00, b""),
+    "extensions": binary(0x21, 0x11, IPV4 + b"\x02\x00\x0bexample.org\x04\x00\x00"),
+    "extension-cut": binary(0x21, 0x11, IPV4 + b"\x02\x00\x0bexample"),
+    "short": binary(0x21, 0x21, IPV4),
+    "huge": SIGNATURE + b"\x21\x11\xff\xff",
+    "datagram": binary(0x21, 0x12, IPV4),
+}
+FORWARDED = {  # the first byte chooses the field
+    "chain": b"\0" b"198.51.100.1, 192.0.2.1, 10.1.1.1",
+    "lines": b"\0" b"198.51.100.1\n192.0.2.1:80\n[2001:db8:ff::1]:443",
+    "unknown": b"\0" b"unknown, 10.1.1.1",
+    "garbage": b"\0" b"garbage, , 10.1.1.1",
+    "nodes": b"\1" b'for=192.0.2.43, for="[2001:db8:cafe::17]:4711";proto=http;by=_x, for=10.1.1.1',
+    "escapes": b"\1" b'host="a,\\"b;c";for="\\1.2.3.4:_p"',
+    "hidden": b"\1" b"for=_hidden\nfor=unknown, proto=https",
+    "open": b"\1" b'for="192.0.2.1, for=10.1.1.1',
+}
 # Options, plan of cuts: single bytes, by three and seven, small limits; for bodies also by length.
 WAYS = [(0, b""), (0, b"\x03\x07"), (1, b"\x02")]
 
 here = pathlib.Path(__file__).parent
-for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION), ("websocket", WEBSOCKET)):
+for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION), ("websocket", WEBSOCKET), ("proxy_header", PROXY_HEADER)):
     (here / folder).mkdir(exist_ok=True)
     for number, (name, wire) in enumerate(seeds.items()):
         options, plan = WAYS[number % len(WAYS)]
@@ -119,3 +154,6 @@ for folder, seeds in (("head", HEAD), ("body", BODY), ("session", SESSION), ("we
 (here / "body" / "length").write_bytes(bytes([2 | 5 << 2, 1, 2]) + b"helloGET /")
 (here / "body" / "length-zero").write_bytes(bytes([2, 0]) + b"GET /")
 (here / "body" / "length-too-large").write_bytes(bytes([3 | 60 << 2 & 0xFF, 0]) + b"x" * 60)
+(here / "forwarded").mkdir(exist_ok=True)
+for name, wire in FORWARDED.items():
+    (here / "forwarded" / name).write_bytes(wire)
