@@ -138,6 +138,18 @@ TEST_F(SessionAdmission, StopFindsNoRequestInAPartOfAHeader) {
   EXPECT_FALSE(host_->open_still());
 }
 
+// Another process would take the proxy for the peer, or a header for a request.
+TEST_F(SessionAdmission, WhatOnlyThisProcessKnowsDoesNotLeaveIt) {
+  SessionHost& at = host();
+  EXPECT_FALSE(at.session().may_leave());
+  at.receive(kLine);
+  EXPECT_FALSE(at.session().may_leave());
+  EXPECT_FALSE(at.session().awaits_proxy_header());
+  host().receive("PROXY UNKNOWN\r\n");
+  EXPECT_TRUE(host_->session().may_leave());
+  EXPECT_TRUE(host("192.0.2.1:7", Preface::none).session().may_leave());
+}
+
 TEST_F(SessionAdmission, PeerOfAnotherProcess) {
   SessionHost& at = host("192.0.2.1:7", Preface::none);
   EXPECT_EQ(at.session().named_peer(), "");
