@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <latch>
 #include <string>
@@ -27,9 +28,12 @@ struct ReactorSetup {
   std::stop_token cancel{};  ///< of background tasks
   bool pin = false;
   std::vector<Fd> sockets;
-  std::vector<int> listening{};        ///< what `sockets` holds until the thread takes them
-  std::vector<Fd> strays;              ///< connections that were accepted already
-  ReactorTasks* tasks = nullptr;       ///< set by the thread before `started`
+  std::vector<int> listening{};   ///< what `sockets` holds until the thread takes them
+  std::vector<Fd> strays;         ///< connections that were accepted already
+  ReactorTasks* tasks = nullptr;  ///< set by the thread before `started`
+  /// Other options from the reactor's next turn on: set by the thread before `started`, for any thread, as
+  /// long as the reactor has not left.
+  std::function<void(const WorkerOptions&, const SessionOptions&)> reload{};
   std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
   std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed
 };

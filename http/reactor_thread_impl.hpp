@@ -29,6 +29,12 @@ void run_reactor(ReactorSetup& setup) {
     worker->serve(*environment);
     tasks.emplace(worker->loop(), setup.pool, setup.cancel, setup.control);
     setup.tasks = &*tasks;
+    setup.reload = [&worker, &environment](const WorkerOptions& options, const SessionOptions& session) {
+      worker->loop().mailbox.post([&worker, &environment, options, session] {
+        environment->reload(session);
+        worker->reload(options);
+      });
+    };
     for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
     for (Fd& stray : setup.strays) worker->adopt(std::move(stray));
   } catch (const std::system_error& error) {

@@ -109,6 +109,16 @@ Result<void> ReactorThreads::start(const Router& router, const std::vector<Route
   return result;
 }
 
+void ReactorThreads::reload(const ServerOptions& options, uint32_t max_connections) {
+  const SessionOptions session = session_options(options);
+  for (ReactorSetup& setup : setups_) {
+    WorkerOptions worker = setup.worker;
+    worker.max_connections = max_connections;
+    worker.write_timeout = options.write_timeout;
+    setup.reload(worker, session);
+  }
+}
+
 bool ReactorThreads::release(Instant deadline) {
   pool_.close();
   if (!pool_.join_until(deadline)) return false;

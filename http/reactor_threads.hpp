@@ -33,6 +33,8 @@ class ReactorThreads {
   [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
                                    bool uring);
+  /// Each reactor takes what may change of the options at its next turn. From any thread, before release().
+  void reload(const ServerOptions& options, uint32_t max_connections);
   /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of
   /// the pool at the deadline: then this object must live for ever.
   [[nodiscard]] bool release(Instant deadline);

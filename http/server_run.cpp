@@ -147,6 +147,8 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
                                                .most = options.max_background_tasks,
                                                .hooks = static_cast<uint32_t>(setup_.on_shutdown.size()),
                                                .begin = [server = setup_.server] { work_for(server); }});
+  if (setup_.on_reload && signals_)
+    reload_ = std::make_unique<ReloadThread>([this] { read_configuration(); });
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
   return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
@@ -160,6 +162,7 @@ RunnerOptions ServerRun::runner_options() {
       .on_begin =
           [this] {
             setup_.stopping.store(true, std::memory_order_relaxed);
+            if (reload_) reload_->close();
             background_->run_hooks(std::move(setup_.on_shutdown));
           },
       .on_force = [this] { background_->cancel(); },
@@ -171,8 +174,41 @@ RunnerOptions ServerRun::runner_options() {
           },
       .name_peer = peer_address,
       .end_queue = [this](uint32_t reactor) { return threads_->end_queue(reactor, !setup_.owns_process); },
-      .on_signal = {},
+      .on_signal = [this](int number) { on_signal(number); },
       .leave_at_deadline = setup_.owns_process};
+}
+
+/// On the runner's thread: must return soon.
+void ServerRun::on_signal(int number) {
+  if (number != SIGHUP || !reload_) {
+    log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
+  } else if (!reload_->request()) {
+    log_event(LogLevel::info, "signal_ignored",
+              {{"signal", signal_name(number)}, {"why", "the server is stopping"}});
+  }
+}
+
+/// On the thread for that.
+void ServerRun::read_configuration() {
+  work_for(setup_.server);
+  std::string why = "not a std::exception";
+  try {
+    Result<void> read = setup_.on_reload();
+    if (read) return;
+    why = read.error().message;
+  } catch (const std::exception& thrown) {
+    why = thrown.what();
+  } catch (...) {
+  }
+  log_event(LogLevel::error, "reload_failed", {{"error", why}});
+}
+
+bool ServerRun::reload(const ServerOptions& options) {
+  const std::lock_guard lock(reload_mutex_);
+  if (reactors_over_) return false;
+  runner_->set_stop_options(options.stop);
+  threads_->reload(options, connection_limit(options, threads_->control().reactors()));
+  return true;
 }
 
 /// Listens and answers from here on; nothing when it is not wanted.
@@ -218,6 +254,10 @@ std::vector<std::string> ServerRun::addresses() const {
 
 DrainReport ServerRun::serve() {
   DrainReport report = runner_->run();
+  {
+    const std::lock_guard lock(reload_mutex_);
+    reactors_over_ = true;
+  }
   report.gate = gate_->report();
   end_tasks(report);
   leave(report);
@@ -229,7 +269,8 @@ void ServerRun::end_tasks(DrainReport& report) {
   const size_t stuck = runner_->stuck().size();
   const Instant limit = leave_time_for_report(runner_->deadline());
   const bool tasks_ended = background_->close_until(limit);
-  left_behind_ = stuck > 0 || !threads_->release(limit) || !tasks_ended;
+  const bool reload_ended = !reload_ || reload_->wait_until(limit);
+  left_behind_ = stuck > 0 || !reload_ended || !threads_->release(limit) || !tasks_ended;
   if (left_behind_) {
     log_event(LogLevel::warning, "leaving_threads_behind",
               {{"stuck_reactors", stuck}, {"blocking_handlers", threads_->pool().running()}});

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,7 @@
 #include <lastcall/http/admin.hpp>
 #include <lastcall/http/background.hpp>
 #include <lastcall/http/reactor_threads.hpp>
+#include <lastcall/http/reload_thread.hpp>
 #include <lastcall/http/server.hpp>
 #include <lastcall/net/gate.hpp>
 #include <lastcall/net/listener.hpp>
@@ -32,6 +34,7 @@ struct RunSetup {
   std::function<void()> stop_by_admin;  ///< from the admin thread; returns at once
   std::vector<StopHook> on_shutdown;
   std::vector<StopHook> on_stopped;  ///< in the order to be called
+  ReloadHook on_reload;              ///< or empty
   bool owns_process = false;         ///< takes signals, and ends the process at the deadline
 };
 
@@ -53,6 +56,9 @@ class ServerRun {
   /// After serve(): threads are still in code of the user's, and use what is here. It must not be destroyed.
   [[nodiscard]] bool left_behind() const noexcept { return left_behind_; }
 
+  /// What may change of the options is as there from here on. From any thread; false when it is too late.
+  bool reload(const ServerOptions& options);
+
   [[nodiscard]] Runner& runner() noexcept { return *runner_; }
   [[nodiscard]] BackgroundTasks& background() noexcept { return *background_; }
   [[nodiscard]] StopControl& control() noexcept { return threads_->control(); }
@@ -64,6 +70,8 @@ class ServerRun {
   [[nodiscard]] Result<void> open_admin();
   [[nodiscard]] AdminOptions describe() const;
   [[nodiscard]] RunnerOptions runner_options();
+  void on_signal(int number);
+  void read_configuration();
   void end_tasks(DrainReport& report);
   void leave(DrainReport& report);
 
@@ -78,6 +86,9 @@ class ServerRun {
   std::optional<Runner> runner_;
   std::optional<BackgroundTasks> background_;
   std::unique_ptr<AdminListener> admin_;
+  std::unique_ptr<ReloadThread> reload_;
+  std::mutex reload_mutex_;
+  bool reactors_over_ = false;  // guarded by reload_mutex_: nothing may be posted to them any more
   bool left_behind_ = false;
 };
 

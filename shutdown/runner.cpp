@@ -50,6 +50,11 @@ void Runner::request_stop(const StopOptions& options, std::string reason) {
   queue({options, std::move(reason)});
 }
 
+void Runner::set_stop_options(const StopOptions& options) {
+  const std::lock_guard lock(mutex_);
+  options_.stop = options;
+}
+
 void Runner::request_force(std::string why) {
   queue({.options = {}, .reason = std::move(why), .force = true});
 }
@@ -137,7 +142,12 @@ void Runner::on_stop_signal(int number) {
     const Coordinator::Input force = Coordinator::ForceRequested{};
     return feed({&force, 1});
   }
-  ask({options_.stop, signal_name(number), number == SIGQUIT});
+  StopOptions options;
+  {
+    const std::lock_guard lock(mutex_);
+    options = options_.stop;
+  }
+  ask({options, signal_name(number), number == SIGQUIT});
 }
 
 void Runner::on_other_signal(int number) {

@@ -73,6 +73,9 @@ class Runner {
   /// it.
   void request_stop(const StopOptions& options, std::string reason);
 
+  /// Options of stops by signal from here on. From any thread; one that has begun keeps its own.
+  void set_stop_options(const StopOptions& options);
+
   /// As a second signal: what is under way is cut off now. It does nothing before a request to stop.
   void request_force(std::string why);
 
@@ -143,7 +146,7 @@ class Runner {
   Fd request_fd_;
   Fd timer_;                  // ready from wake_at_ on
   Instant wake_at_ = kNever;  // what it is set to
-  std::mutex mutex_;          // guards requests_
+  std::mutex mutex_;          // guards requests_ and options_.stop
   std::vector<Request> requests_;
 
   Watchdog watchdog_;  // destroyed first
