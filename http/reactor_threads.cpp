@@ -59,7 +59,7 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
         setups_.emplace_back(ReactorSetup{.worker = {.id = i,
                                                      .max_connections = max_connections_,
                                                      .write_timeout = options_.write_timeout,
-                                                     .measure_lag = !options_.admin.empty()},
+                                                     .measure_lag = measure_lag_ || !options_.admin.empty()},
                                           .thread_name = "reactor-" + std::to_string(i),
                                           .control = control_,
                                           .session = session_,

@@ -29,6 +29,8 @@ class ReactorThreads {
   ReactorThreads& operator=(const ReactorThreads&) = delete;
   ~ReactorThreads();
 
+  /// Before start(): each publishes how late its loop is, whatever the options say.
+  void measure_lag() noexcept { measure_lag_ = true; }
   /// Serves from the groups' sockets; on an error nothing is left running.
   [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
@@ -60,6 +62,7 @@ class ReactorThreads {
   std::vector<std::thread> threads_;
   uint32_t max_connections_;
   bool teardown_open_ = true;
+  bool measure_lag_ = false;
 };
 
 }  // namespace lastcall

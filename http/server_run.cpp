@@ -77,6 +77,16 @@ Instant leave_time_for_report(Instant deadline) {
   return deadline - std::min(kReportTime, left / 2);
 }
 
+Result<void> call(ReloadHook& hook) {
+  try {
+    return hook();
+  } catch (const std::exception& thrown) {
+    return error(thrown.what());
+  } catch (...) {
+    return error("not a std::exception");
+  }
+}
+
 void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io, uint32_t max_connections) {
   log_event(LogLevel::info, "listening",
             {{"address", group.text()},
@@ -107,6 +117,7 @@ Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
   std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
+  if (run->setup_.owns_process) run->service_.emplace(ServiceEnvironment::take());
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
   if (!run->setup_.owns_process) {
@@ -140,6 +151,8 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   max_connections_ = connection_limit(options, reactors);
   threads_ = std::make_unique<ReactorThreads>(setup_.server, options, reactors, max_connections_);
   gate_.emplace(groups_, threads_->control());
+  if (service_ && service_->wanted()) reporter_.emplace(threads_->control(), *service_);
+  if (service_ && service_->watchdog() > 0s) threads_->measure_lag();
   runner_.emplace(threads_->control(), runner_options());
   background_.emplace(threads_->control(), runner_->tasks(),
                       BackgroundTasks::Options{.threads = options.background_threads,
@@ -159,6 +172,7 @@ RunnerOptions ServerRun::runner_options() {
       .stop = setup_.options.stop,
       .signals = signals_ ? &*signals_ : nullptr,
       .io = io_,
+      .service = reporter_ ? &*reporter_ : nullptr,
       .on_begin =
           [this] {
             setup_.stopping.store(true, std::memory_order_relaxed);
@@ -191,16 +205,17 @@ void ServerRun::on_signal(int number) {
 /// On the thread for that.
 void ServerRun::read_configuration() {
   work_for(setup_.server);
-  std::string why = "not a std::exception";
-  try {
-    Result<void> read = setup_.on_reload();
-    if (read) return;
-    why = read.error().message;
-  } catch (const std::exception& thrown) {
-    why = thrown.what();
-  } catch (...) {
-  }
-  log_event(LogLevel::error, "reload_failed", {{"error", why}});
+  if (service_) service_->reloading(monotonic_now());
+  const Result<void> read = call(setup_.on_reload);
+  if (!read) log_event(LogLevel::error, "reload_failed", {{"error", read.error().message}});
+  if (service_) service_->ready(read ? serving() : serving() + "; the last reload failed");
+}
+
+/// For people, in one line.
+std::string ServerRun::serving() const {
+  std::string text = "serving on";
+  for (const ListenerGroup& group : groups_) text += " " + group.text();
+  return text + ", " + io_ + ", reactors: " + std::to_string(threads_->control().reactors());
 }
 
 bool ServerRun::reload(const ServerOptions& options) {
@@ -244,6 +259,7 @@ void ServerRun::tell_ready() {
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
+  if (service_) service_->ready(serving());
 }
 
 std::vector<std::string> ServerRun::addresses() const {

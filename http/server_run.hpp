@@ -19,6 +19,8 @@
 #include <lastcall/net/listener.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/runner.hpp>
+#include <lastcall/shutdown/service_notify.hpp>
+#include <lastcall/shutdown/service_reporter.hpp>
 #include <lastcall/shutdown/signals.hpp>
 
 namespace lastcall {
@@ -72,6 +74,7 @@ class ServerRun {
   [[nodiscard]] RunnerOptions runner_options();
   void on_signal(int number);
   void read_configuration();
+  [[nodiscard]] std::string serving() const;
   void end_tasks(DrainReport& report);
   void leave(DrainReport& report);
 
@@ -80,6 +83,8 @@ class ServerRun {
   const char* io_ = "epoll";
   uint32_t max_connections_ = 0;
   std::optional<Signals> signals_;
+  std::optional<ServiceNotify> service_;  // where the process is ours to speak for
+  std::optional<ServiceReporter> reporter_;
   std::vector<ListenerGroup> groups_;
   std::unique_ptr<ReactorThreads> threads_;
   std::optional<Gate> gate_;

@@ -54,7 +54,8 @@ void Worker<B, P>::reload(const WorkerOptions& options) {
   options_.max_connections = options.max_connections;
   options_.write_timeout = options.write_timeout;
   options_.linger_timeout = options.linger_timeout;
-  connections_.set_limit(options.max_connections + kOverloadSlack);
+  // Also with more inside than may be now there is room to answer who is turned away.
+  connections_.set_limit(std::max(options.max_connections, connections_.size()) + kOverloadSlack);
   connections_.for_each([this](Conn& connection) {
     if (connection.state_ != State::open) return;
     if (connection.sending_ && connection.reason_ == CloseReason::none)

@@ -171,11 +171,12 @@ TEST_F(SessionReload, AHeadUnderWayKeepsItsTime) {
 }
 
 TEST_F(SessionReload, ABodyUnderWayKeepsItsLength) {
-  host.receive("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12");
+  host.receive("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12");
   reload({.limits = {.max_body_bytes = 1}});
   EXPECT_EQ(parse_answer(host.ask("345")).status, 200);
-  EXPECT_EQ(parse_answer(host.ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345")).status,
-            413);
+  EXPECT_EQ(
+      parse_answer(host.ask("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345")).status,
+      413);
 }
 
 TEST_F(SessionReload, WhoNeverSpokeKeepsTheTimeForAHead) {

@@ -385,7 +385,7 @@ TEST_P(WorkerTest, ReloadGivesASlowReaderTheNewWriteTimeout) {
   SimServer server(sim(), {.id = 0, .write_timeout = Duration::max()});
   SimPeer peer = server.connect();
   peer.set_window(100);
-  peer.write(get("/bytes?n=100000"));
+  peer.write(get("/big?n=100000"));
   server.run_for(1000s);
   ASSERT_EQ(server.counters().active, 1u);
   server.reload({.id = 0, .write_timeout = 5s}, {});
