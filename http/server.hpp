@@ -34,8 +34,9 @@ enum class IoChoice : uint8_t { automatic, epoll, io_uring };
 /// an error of run() and start().
 struct ServerOptions {
   std::vector<std::string> listen = {
-      "127.0.0.1:8080"};              ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
-  uint32_t reactors = 0;              ///< 0: one per usable CPU
+      "127.0.0.1:8080"};  ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks. With run()
+                          ///< also fd:NAME: all sockets that systemd passed by that name
+  uint32_t reactors = 0;  ///< 0: one per usable CPU
   IoChoice io = IoChoice::automatic;  ///< automatic: io_uring where the kernel lets us, else epoll
   bool pin = false;  ///< reactor i to the i-th usable CPU, connections to the reactor of their CPU
   std::optional<GateTier>

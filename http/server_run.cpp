@@ -20,6 +20,7 @@ namespace {
 
 constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
 constexpr uint32_t kMostConnections = 1u << 24;
+constexpr size_t kMostListeners = 64;  // what a worker has slots for
 
 uint32_t connection_limit(const ServerOptions& options, uint32_t reactors) {
   if (options.max_connections != 0) return std::min(options.max_connections, kMostConnections);
@@ -117,7 +118,10 @@ Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
   std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
-  if (run->setup_.owns_process) run->service_.emplace(ServiceEnvironment::take());
+  if (run->setup_.owns_process) {
+    run->service_.emplace(ServiceEnvironment::take());
+    run->passed_ = PassedSockets::take();
+  }
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
   if (!run->setup_.owns_process) {
@@ -136,12 +140,16 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   GateOptions gate{.tier = options.gate, .cpus = {}};
   if (options.pin) gate.cpus = pinned_cpus(reactors);
   for (const std::string& text : options.listen) {
-    Result<Address> address = parse_address(text);
-    if (!address) return std::unexpected(address.error());
-    Result<ListenerGroup> group = ListenerGroup::open(*address, reactors, options.backlog, gate);
-    if (!group) return std::unexpected(group.error());
-    groups_.push_back(std::move(*group));
+    Result<std::vector<Address>> addresses = passed_.resolve(text);
+    if (!addresses) return std::unexpected(addresses.error());
+    for (const Address& address : *addresses) {
+      Result<ListenerGroup> group = ListenerGroup::open(address, reactors, options.backlog, gate);
+      if (!group) return std::unexpected(group.error());
+      groups_.push_back(std::move(*group));
+    }
   }
+  if (groups_.size() > kMostListeners)
+    return error("listen: more than " + std::to_string(kMostListeners) + " sockets");
   return {};
 }
 
@@ -164,6 +172,7 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
     reload_ = std::make_unique<ReloadThread>([this] { read_configuration(); });
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
+  passed_.close_rest();
   return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
 }
 
@@ -229,7 +238,13 @@ bool ServerRun::reload(const ServerOptions& options) {
 /// Listens and answers from here on; nothing when it is not wanted.
 Result<void> ServerRun::open_admin() {
   if (setup_.options.admin.empty()) return {};
-  Result<ListenerGroup> group = AdminListener::listen(setup_.options.admin);
+  Result<std::vector<Address>> addresses = passed_.resolve(setup_.options.admin);
+  if (!addresses) return error("--admin: " + addresses.error().message);
+  if (addresses->size() > 1) return error("--admin " + setup_.options.admin + ": is more than one socket");
+  const Address& first = addresses->front();
+  const bool inherited = first.kind == Address::Kind::inherited;
+  Result<ListenerGroup> group =
+      AdminListener::listen(inherited ? "fd:" + std::to_string(first.fd) : setup_.options.admin);
   if (!group) return std::unexpected(group.error());
   admin_ = std::make_unique<AdminListener>(std::move(*group), describe());
   return admin_->start();

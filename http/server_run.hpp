@@ -17,6 +17,7 @@
 #include <lastcall/http/server.hpp>
 #include <lastcall/net/gate.hpp>
 #include <lastcall/net/listener.hpp>
+#include <lastcall/net/passed_sockets.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/runner.hpp>
 #include <lastcall/shutdown/service_notify.hpp>
@@ -85,6 +86,7 @@ class ServerRun {
   std::optional<Signals> signals_;
   std::optional<ServiceNotify> service_;  // where the process is ours to speak for
   std::optional<ServiceReporter> reporter_;
+  PassedSockets passed_;
   std::vector<ListenerGroup> groups_;
   std::unique_ptr<ReactorThreads> threads_;
   std::optional<Gate> gate_;

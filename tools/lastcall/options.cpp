@@ -113,7 +113,8 @@ T value_or_throw(Result<T> result) {
 void add_server_options(CLI::App& app, Options& options) {
   ServerOptions& server = options.server;
   app.add_option("--listen", server.listen,
-                 "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
+                 "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH, fd:N, or fd:NAME of a socket that "
+                 "systemd passed; repeatable")
       ->take_all()
       ->allow_extra_args(false)
       ->delimiter(',')
