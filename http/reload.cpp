@@ -15,112 +15,60 @@ struct Option {
   void (*copy)(ServerOptions& to, const ServerOptions& from);
 };
 
-template <auto kMember>
-constexpr Option option(std::string_view name, bool reloadable) {
-  return {name, reloadable,
-          [](const ServerOptions& a, const ServerOptions& b) { return kMember(a) == kMember(b); },
-          [](ServerOptions& to, const ServerOptions& from) { kMember(to) = kMember(from); }};
+/// `member`: a lambda without state that picks it from either of two.
+template <class Member>
+constexpr Option option(std::string_view name, bool reloadable, Member /*member*/) {
+  return {.name = name,
+          .reloadable = reloadable,
+          .equal = [](const ServerOptions& a, const ServerOptions& b) { return Member{}(a) == Member{}(b); },
+          .copy = [](ServerOptions& to, const ServerOptions& from) { Member{}(to) = Member{}(from); }};
 }
 
-template <auto kMember>
-constexpr Option may_change(std::string_view name) {
-  return option<kMember>(name, true);
+template <class Member>
+constexpr Option may_change(std::string_view name, Member member) {
+  return option(name, true, member);
 }
 
-template <auto kMember>
-constexpr Option fixed(std::string_view name) {
-  return option<kMember>(name, false);
+template <class Member>
+constexpr Option fixed(std::string_view name, Member member) {
+  return option(name, false, member);
 }
 
 // All there are: one that is not here is neither taken over nor told of.
-constexpr std::array kOptions = {may_change < [](auto& o) -> auto& {return o.stop.announce;
-}  // namespace
-> ("announce"), may_change < [](auto& o) -> auto& {
-  return o.stop.idle_grace;
-}
-> ("idle-grace"), may_change < [](auto& o) -> auto& {
-  return o.stop.deadline;
-}
-> ("deadline"), may_change < [](auto& o) -> auto& {
-  return o.stop.force_margin;
-}
-> ("force-margin"), may_change < [](auto& o) -> auto& {
-  return o.header_timeout;
-}
-> ("header-timeout"), may_change < [](auto& o) -> auto& {
-  return o.body_timeout;
-}
-> ("body-timeout"), may_change < [](auto& o) -> auto& {
-  return o.write_timeout;
-}
-> ("write-timeout"), may_change < [](auto& o) -> auto& {
-  return o.idle_timeout;
-}
-> ("idle-timeout"), may_change < [](auto& o) -> auto& {
-  return o.max_connections;
-}
-> ("max-connections"), may_change < [](auto& o) -> auto& {
-  return o.limits.max_header_bytes;
-}
-> ("max-header-bytes"), may_change < [](auto& o) -> auto& {
-  return o.limits.max_target_bytes;
-}
-> ("max-target-bytes"), may_change < [](auto& o) -> auto& {
-  return o.limits.max_fields;
-}
-> ("max-fields"), may_change < [](auto& o) -> auto& {
-  return o.limits.max_body_bytes;
-}
-> ("max-body-bytes"), may_change < [](auto& o) -> auto& {
-  return o.limits.max_trailer_bytes;
-}
-> ("max-trailer-bytes"), fixed < [](auto& o) -> auto& {
-  return o.listen;
-}
-> ("listen"), fixed < [](auto& o) -> auto& {
-  return o.reactors;
-}
-> ("reactors"), fixed < [](auto& o) -> auto& {
-  return o.io;
-}
-> ("io"), fixed < [](auto& o) -> auto& {
-  return o.pin;
-}
-> ("pin"), fixed < [](auto& o) -> auto& {
-  return o.gate;
-}
-> ("gate"), fixed < [](auto& o) -> auto& {
-  return o.backlog;
-}
-> ("backlog"), fixed < [](auto& o) -> auto& {
-  return o.offload_threads;
-}
-> ("offload-threads"), fixed < [](auto& o) -> auto& {
-  return o.offload_queue;
-}
-> ("offload-queue"), fixed < [](auto& o) -> auto& {
-  return o.background_threads;
-}
-> ("background-threads"), fixed < [](auto& o) -> auto& {
-  return o.background_queue;
-}
-> ("background-queue"), fixed < [](auto& o) -> auto& {
-  return o.max_background_tasks;
-}
-> ("max-background-tasks"), fixed < [](auto& o) -> auto& {
-  return o.signals;
-}
-> ("signals"), fixed < [](auto& o) -> auto& {
-  return o.server_name;
-}
-> ("server-name"), fixed < [](auto& o) -> auto& {
-  return o.admin;
-}
-> ("admin"), fixed < [](auto& o) -> auto& {
-  return o.report;
-}
-> ("report"),
-};  // namespace lastcall
+// clang-format off
+constexpr std::array kOptions = {
+    may_change("announce", [](auto& o) -> auto& { return o.stop.announce; }),
+    may_change("idle-grace", [](auto& o) -> auto& { return o.stop.idle_grace; }),
+    may_change("deadline", [](auto& o) -> auto& { return o.stop.deadline; }),
+    may_change("force-margin", [](auto& o) -> auto& { return o.stop.force_margin; }),
+    may_change("header-timeout", [](auto& o) -> auto& { return o.header_timeout; }),
+    may_change("body-timeout", [](auto& o) -> auto& { return o.body_timeout; }),
+    may_change("write-timeout", [](auto& o) -> auto& { return o.write_timeout; }),
+    may_change("idle-timeout", [](auto& o) -> auto& { return o.idle_timeout; }),
+    may_change("max-connections", [](auto& o) -> auto& { return o.max_connections; }),
+    may_change("max-header-bytes", [](auto& o) -> auto& { return o.limits.max_header_bytes; }),
+    may_change("max-target-bytes", [](auto& o) -> auto& { return o.limits.max_target_bytes; }),
+    may_change("max-fields", [](auto& o) -> auto& { return o.limits.max_fields; }),
+    may_change("max-body-bytes", [](auto& o) -> auto& { return o.limits.max_body_bytes; }),
+    may_change("max-trailer-bytes", [](auto& o) -> auto& { return o.limits.max_trailer_bytes; }),
+    fixed("listen", [](auto& o) -> auto& { return o.listen; }),
+    fixed("reactors", [](auto& o) -> auto& { return o.reactors; }),
+    fixed("io", [](auto& o) -> auto& { return o.io; }),
+    fixed("pin", [](auto& o) -> auto& { return o.pin; }),
+    fixed("gate", [](auto& o) -> auto& { return o.gate; }),
+    fixed("backlog", [](auto& o) -> auto& { return o.backlog; }),
+    fixed("offload-threads", [](auto& o) -> auto& { return o.offload_threads; }),
+    fixed("offload-queue", [](auto& o) -> auto& { return o.offload_queue; }),
+    fixed("background-threads", [](auto& o) -> auto& { return o.background_threads; }),
+    fixed("background-queue", [](auto& o) -> auto& { return o.background_queue; }),
+    fixed("max-background-tasks", [](auto& o) -> auto& { return o.max_background_tasks; }),
+    fixed("signals", [](auto& o) -> auto& { return o.signals; }),
+    fixed("fd-store", [](auto& o) -> auto& { return o.fd_store; }),
+    fixed("server-name", [](auto& o) -> auto& { return o.server_name; }),
+    fixed("admin", [](auto& o) -> auto& { return o.admin; }),
+    fixed("report", [](auto& o) -> auto& { return o.report; }),
+};
+// clang-format on
 
 Result<void> check(const ServerOptions& options) {
   struct Named {

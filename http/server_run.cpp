@@ -118,10 +118,7 @@ Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
   std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
-  if (run->setup_.owns_process) {
-    run->service_.emplace(ServiceEnvironment::take());
-    run->passed_ = PassedSockets::take();
-  }
+  if (run->setup_.owns_process) run->meet_service_manager();
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
   if (!run->setup_.owns_process) {
@@ -143,14 +140,38 @@ Result<void> ServerRun::listen(uint32_t reactors) {
     Result<std::vector<Address>> addresses = passed_.resolve(text);
     if (!addresses) return std::unexpected(addresses.error());
     for (const Address& address : *addresses) {
-      Result<ListenerGroup> group = ListenerGroup::open(address, reactors, options.backlog, gate);
-      if (!group) return std::unexpected(group.error());
-      groups_.push_back(std::move(*group));
+      if (Result<void> listening = listen(address, reactors, gate); !listening) return listening;
     }
   }
   if (groups_.size() > kMostListeners)
     return error("listen: more than " + std::to_string(kMostListeners) + " sockets");
   return {};
+}
+
+Result<void> ServerRun::listen(const Address& address, uint32_t reactors, const GateOptions& gate) {
+  const int backlog = setup_.options.backlog;
+  std::optional<Address> kept;
+  if (store_) {
+    Result<std::optional<Address>> listening = store_->listen(address, backlog);
+    if (!listening) return std::unexpected(listening.error());
+    kept = std::move(*listening);
+  }
+  Result<ListenerGroup> group = ListenerGroup::open(kept ? *kept : address, reactors, backlog, gate);
+  if (!group) return std::unexpected(group.error());
+  groups_.push_back(std::move(*group));
+  return {};
+}
+
+/// What it gives by the environment, before there is another thread.
+void ServerRun::meet_service_manager() {
+  service_.emplace(ServiceEnvironment::take());
+  passed_ = PassedSockets::take();
+  if (!setup_.options.fd_store) return;
+  if (service_->wanted()) {
+    store_.emplace(passed_, *service_);
+  } else {
+    log_event(LogLevel::warning, "no_fd_store", {{"why", "NOTIFY_SOCKET is not set"}});
+  }
 }
 
 Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
@@ -172,6 +193,7 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
     reload_ = std::make_unique<ReloadThread>([this] { read_configuration(); });
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
+  if (store_) store_->forget_rest();
   passed_.close_rest();
   return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
 }
@@ -274,6 +296,7 @@ void ServerRun::tell_ready() {
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
+  if (store_) store_->keep();
   if (service_) service_->ready(serving());
 }
 

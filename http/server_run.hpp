@@ -12,6 +12,7 @@
 #include <lastcall/core/error.hpp>
 #include <lastcall/http/admin.hpp>
 #include <lastcall/http/background.hpp>
+#include <lastcall/http/fd_store.hpp>
 #include <lastcall/http/reactor_threads.hpp>
 #include <lastcall/http/reload_thread.hpp>
 #include <lastcall/http/server.hpp>
@@ -68,7 +69,9 @@ class ServerRun {
 
  private:
   explicit ServerRun(RunSetup setup);
+  void meet_service_manager();
   [[nodiscard]] Result<void> listen(uint32_t reactors);
+  [[nodiscard]] Result<void> listen(const Address& address, uint32_t reactors, const GateOptions& gate);
   [[nodiscard]] Result<void> begin(bool uring, uint32_t reactors);
   [[nodiscard]] Result<void> open_admin();
   [[nodiscard]] AdminOptions describe() const;
@@ -87,6 +90,7 @@ class ServerRun {
   std::optional<ServiceNotify> service_;  // where the process is ours to speak for
   std::optional<ServiceReporter> reporter_;
   PassedSockets passed_;
+  std::optional<FdStore> store_;  // when it is wanted and there is one
   std::vector<ListenerGroup> groups_;
   std::unique_ptr<ReactorThreads> threads_;
   std::optional<Gate> gate_;

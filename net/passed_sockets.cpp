@@ -107,6 +107,20 @@ Result<std::vector<Address>> PassedSockets::resolve(std::string_view text) {
   return found;
 }
 
+Fd PassedSockets::take_one(std::string_view name) {
+  const auto found = std::ranges::find(passed_, name, &Passed::name);
+  if (found == passed_.end()) return {};
+  Fd socket = std::move(found->socket);
+  passed_.erase(found);
+  return socket;
+}
+
+std::vector<std::string> PassedSockets::names() const {
+  std::vector<std::string> all;
+  for (const Passed& one : passed_) all.push_back(one.name);
+  return all;
+}
+
 void PassedSockets::close_rest() {
   for (const Passed& one : passed_) {
     log_event(LogLevel::warning, "passed_socket_unused", {{"name", one.name}, {"fd", one.socket.get()}});

@@ -114,6 +114,11 @@ void ServiceNotify::keep(std::string_view name, std::span<const int> descriptors
   send("FDSTORE=1\nFDNAME=" + std::string(name) + "\nFDPOLL=0\n", descriptors);
 }
 
+void ServiceNotify::forget(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  send("FDSTOREREMOVE=1\nFDNAME=" + std::string(name) + "\n");
+}
+
 std::vector<std::string> ServiceNotify::environment() const {
   std::vector<std::string> variables;
   if (!environment_.socket.empty()) variables.push_back("NOTIFY_SOCKET=" + environment_.socket);

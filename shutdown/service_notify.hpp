@@ -53,6 +53,9 @@ class ServiceNotify {
   /// process that is started: at most 253 of them.
   void keep(std::string_view name, std::span<const int> descriptors);
 
+  /// … and to keep what has that name no longer.
+  void forget(std::string_view name);
+
   /// "NAME=value" of what was taken from the environment, for a process that is to be the service.
   [[nodiscard]] std::vector<std::string> environment() const;
 

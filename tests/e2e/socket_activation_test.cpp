@@ -146,5 +146,98 @@ TEST_P(SocketActivation, NobodyIsRefusedBetweenTwoProcesses) {
   expect_stop(*second);
 }
 
+/// The test keeps what it is given, as systemd does with FileDescriptorStoreMax=.
+class Store : public SocketActivation {
+ protected:
+  struct Kept {
+    std::string name;
+    Fd socket;
+  };
+  [[nodiscard]] std::unique_ptr<ServerProcess> run(Arguments arguments) {
+    arguments.emplace_back("--fd-store");
+    std::vector<int> sockets;
+    std::string names;
+    for (const Kept& one : kept_) {
+      sockets.push_back(one.socket.get());
+      names += (names.empty() ? "" : ":") + one.name;
+    }
+    auto process = activate(sockets, names, std::move(arguments), {"NOTIFY_SOCKET=" + manager_.name()});
+    EXPECT_TRUE(process->wait_for_event("ready")) << process->log();
+    for (;;) {
+      auto message = manager_.receive();
+      EXPECT_TRUE(message);
+      if (!message || message->text.starts_with("READY=1")) return process;
+      told_ += message->text;
+      for (Fd& socket : message->descriptors)
+        kept_.push_back({notify_field(message->text, "FDNAME"), std::move(socket)});
+    }
+  }
+  std::vector<Kept>& kept() { return kept_; }
+  [[nodiscard]] const std::string& told() const { return told_; }
+
+ private:
+  NotifySocket manager_;
+  std::vector<Kept> kept_;
+  std::string told_;
+};
+LASTCALL_ON_BOTH_BACKENDS(Store);
+
+TEST_P(Store, ARestartRefusesNobody) {
+  auto first = run({"--listen", "127.0.0.1:0", "--reactors", "2"});
+  ASSERT_EQ(kept().size(), 1u);
+  EXPECT_EQ(told(), "FDSTORE=1\nFDNAME=lastcall=127.0.0.1|0\nFDPOLL=0\n");
+  const std::string address = first->addresses().at(0);
+  EXPECT_EQ(address, address_of(kept()[0].socket));
+  EXPECT_EQ(ask(address), 200);
+  expect_stop(*first);
+  RawClient between(address);
+  ASSERT_TRUE(between.connected());
+  between.send(get_request("/plaintext", "Connection: close\r\n"));
+  auto second = run({"--listen", "127.0.0.1:0", "--reactors", "3"});
+  EXPECT_EQ(between.read_answer().status, 200);
+  EXPECT_EQ(kept().size(), 1u) << "it is kept already";
+  EXPECT_EQ(second->addresses().at(0), address);
+  EXPECT_TRUE(second->wait_for_event("listener_restored"));
+  between.close();
+  expect_stop(*second);
+}
+
+TEST_P(Store, ACrashKeepsTheQueue) {
+  auto first = run({"--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"});
+  ASSERT_EQ(kept().size(), 2u);
+  const std::vector<std::string> addresses = first->addresses();
+  first->signal(SIGKILL);
+  EXPECT_EQ(first->wait_exit(), 128 + SIGKILL);
+  std::vector<RawClient> clients;
+  for (const std::string& address : addresses) {
+    clients.emplace_back(address);
+    ASSERT_TRUE(clients.back().connected());
+    clients.back().send(get_request("/plaintext", "Connection: close\r\n"));
+  }
+  auto second = run({"--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"});
+  EXPECT_EQ(second->addresses(), addresses) << "their order, too";
+  for (RawClient& client : clients) EXPECT_EQ(client.read_answer().status, 200);
+  clients.clear();
+  expect_stop(*second);
+}
+
+TEST_P(Store, WhatIsNotListenedOnAnyMoreIsForgotten) {
+  auto first = run({"--listen", "127.0.0.1:0"});
+  const std::string address = first->addresses().at(0);
+  expect_stop(*first);
+  auto second = run({"--listen", "localhost:0"});
+  EXPECT_THAT(told(), HasSubstr("FDSTOREREMOVE=1\nFDNAME=lastcall=127.0.0.1|0\n"));
+  EXPECT_THAT(told(), HasSubstr("FDNAME=lastcall=localhost|0\n"));
+  kept().clear();
+  EXPECT_FALSE(RawClient(address).connected());
+  expect_stop(*second);
+}
+
+TEST_P(Store, WithoutAManagerItServesAllTheSame) {
+  start({"--fd-store"});
+  EXPECT_TRUE(server().wait_for_event("no_fd_store"));
+  EXPECT_EQ(get("/plaintext").status, 200);
+}
+
 }  // namespace
 }  // namespace lastcall::e2e

@@ -123,6 +123,8 @@ TEST_F(ServiceNotifyTest, KeepsDescriptors) {
   ASSERT_TRUE(message);
   EXPECT_EQ(message->text, "FDSTORE=1\nFDNAME=a-name\nFDPOLL=0\n");
   EXPECT_EQ(message->descriptors.size(), 2u);
+  notify.forget("a-name");
+  EXPECT_EQ(next(), "FDSTOREREMOVE=1\nFDNAME=a-name\n");
   notify.keep("too-many", std::vector<int>(254, ends[0]));
   EXPECT_EQ(next(), "");
   notify.keep("most", std::vector<int>(253, ends[0]));

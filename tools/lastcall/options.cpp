@@ -145,6 +145,8 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--admin", server.admin, parse_admin,
              "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
              "as of --listen, or off [off]");
+  app.add_flag("--fd-store", server.fd_store,
+               "systemd keeps the TCP listeners for the next process; needs FileDescriptorStoreMax=");
   app.add_flag("--allow-remote-shutdown", options.allow_remote_shutdown,
                "POST /shutdown starts the stop; else it is 404");
   app.add_option("--report", server.report,
