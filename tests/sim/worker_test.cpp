@@ -358,6 +358,8 @@ TEST_P(WorkerTest, ReloadMovesTheLimit) {
   SimPeer late = server.connect();
   server.run_for(1ms);
   EXPECT_EQ(parse_answer(late.read_all()).status, 503);
+  late.close();
+  server.run_for(1ms);
   server.expect_balance();
 }
 
