@@ -14,6 +14,7 @@ namespace lastcall {
 namespace {
 
 constexpr int kBacklog = 128;
+constexpr Duration kHandOverAnswers = 1s;
 constexpr Duration kLastAnswers = 2ms;  // to read and answer what has come already
 
 Error named(const Error& cause) {
@@ -22,10 +23,13 @@ Error named(const Error& cause) {
 
 }  // namespace
 
-Result<ListenerGroup> AdminListener::listen(const std::string& text) {
+Result<ListenerGroup> AdminListener::listen(const std::string& text,
+                                            std::optional<ListenerParts<Fd>> inherited) {
   Result<Address> address = parse_address(text);
   if (!address) return std::unexpected(named(address.error()));
-  Result<ListenerGroup> group = ListenerGroup::open(*address, 1, kBacklog, {.tier = GateTier::plain});
+  Result<ListenerGroup> group = inherited
+                                    ? ListenerGroup::inherit(*address, std::move(*inherited), 1)
+                                    : ListenerGroup::open(*address, 1, kBacklog, {.tier = GateTier::plain});
   if (!group) return std::unexpected(named(group.error()));
   return group;
 }
@@ -54,7 +58,7 @@ AdminListener::AdminListener(ListenerGroup group, AdminOptions options)
              .strays = {},
              .started = {},
              .teardown = teardown_} {
-  setup_.sockets.push_back(group_.take(0));
+  for (Fd& socket : group_.take(0)) setup_.sockets.push_back({.fd = std::move(socket), .address = 0});
   add_routes();
 }
 
@@ -85,7 +89,8 @@ void AdminListener::add_routes() {
   });
 }
 
-Result<void> AdminListener::start() {
+Result<void> AdminListener::start(bool later) {
+  setup_.listens_later = later;
   auto started = setup_.started.get_future();
   thread_ = std::thread([this] { run_reactor_on_epoll(setup_); });
   Result<void> result = started.get();
@@ -108,19 +113,30 @@ ServerStatus AdminListener::status() const {
           .reactors = read_reactors(options_.control, now)};
 }
 
+void AdminListener::hand_over(HandoverChannel& successor) {
+  if (!thread_.joinable()) return;
+  successor_.channel = &successor;
+  group_.hand_over();
+  control_.hand_over(successor_, 1);
+  control_.enter(Phase::draining, {.idle_grace = 0s}, "handed over");
+  await_last_answers(kHandOverAnswers);
+  control_.enter(Phase::stopped, {}, "handed over");
+  thread_.join();
+}
+
 void AdminListener::stop() {
   if (!thread_.joinable()) return;
   static_cast<void>(group_.close_gate());
   control_.enter(Phase::draining, {.idle_grace = 0s}, "the server has stopped");
-  await_last_answers();
+  await_last_answers(kLastAnswers);
   control_.enter(Phase::stopped, {}, "the server has stopped");
   thread_.join();
 }
 
 /// Whoever has asked by now gets the answer of an ordinary turn, and not the 503 of a forced end.
-void AdminListener::await_last_answers() {
+void AdminListener::await_last_answers(Duration patience) {
   const ReactorCounters& counters = control_.counters(0);
-  for (const Instant limit = monotonic_now() + kLastAnswers;;) {
+  for (const Instant limit = monotonic_now() + patience;;) {
     control_.clear_wake();
     const bool closed = control_.acknowledged(0) >= Phase::draining;
     if (closed && counters.active.load() + counters.idle.load() == 0) return;

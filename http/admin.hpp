@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <latch>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <lastcall/http/reactor_thread.hpp>
 #include <lastcall/http/router.hpp>
 #include <lastcall/http/server_status.hpp>
+#include <lastcall/net/handover.hpp>
 #include <lastcall/net/listener.hpp>
 #include <lastcall/net/offload_pool.hpp>
 #include <lastcall/shutdown/control.hpp>
@@ -44,7 +46,8 @@ class AdminListener {
 
   /// Listens; connections wait in the queue until run() of the listener they are for. Errors name --admin and
   /// the address.
-  [[nodiscard]] static Result<ListenerGroup> listen(const std::string& address);
+  [[nodiscard]] static Result<ListenerGroup> listen(const std::string& address,
+                                                    std::optional<ListenerParts<Fd>> inherited = {});
 
   /// With timeouts of at most kMaxTimeout, whatever the server's are: whoever watches and forgets to close
   /// must not fill the listener up, or the process would look dead.
@@ -56,23 +59,35 @@ class AdminListener {
   AdminListener& operator=(const AdminListener&) = delete;
   ~AdminListener();  ///< stop()
 
-  /// Starts to answer; /readyz says 503 until set_serving(). Once.
-  [[nodiscard]] Result<void> start();
+  /// Starts to answer, with `later` from listen_now() on; /readyz says 503 until set_serving(). Once.
+  [[nodiscard]] Result<void> start(bool later = false);
+  void listen_now() { setup_.listen(); }
   /// The server serves, or can be asked to stop: ready until that happens.
   void set_serving() noexcept { serving_.store(true, std::memory_order_release); }
   /// Ends at once: whoever has asked is answered, nobody is waited for.
   void stop();
+  /// Ends, but whoever is in the queue is another process's, and so are idle connections, that it takes by
+  /// the channel. Waits for the answers under way, up to a second.
+  void hand_over(HandoverChannel& successor);
+  void adopt(Fd connection) { setup_.adopt(std::move(connection)); }
+  [[nodiscard]] ListenerParts<int> parts() const { return group_.parts(); }
 
   [[nodiscard]] const std::string& text() const noexcept { return group_.text(); }  ///< with the port in use
 
  private:
   void add_routes();
   void add(Method method, std::string pattern, SyncHandler handler);
-  void await_last_answers();
+  void await_last_answers(Duration patience);
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] ServerStatus status() const;
 
+  struct Successor final : ConnectionTaker {
+    Answer take(int fd) noexcept override { return channel->take(HandoverKind::admin_connection, fd); }
+    HandoverChannel* channel = nullptr;
+  };
+
   AdminOptions options_;
+  Successor successor_;
   ListenerGroup group_;
   StopControl control_{1};
   Router router_;

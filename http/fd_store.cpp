@@ -50,7 +50,8 @@ Result<std::optional<Address>> FdStore::listen(const Address& address, int backl
   Result<ListenerGroup> made =
       ListenerGroup::open(address, 1, backlog, {.tier = GateTier::plain, .cpus = {}});
   if (!made) return std::unexpected(made.error());
-  Fd socket = made->take(0);
+  std::vector<Fd> sockets = made->take(0);
+  Fd& socket = sockets.front();
   Fd copy(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
   if (!copy) return system_error("listen " + address.text, errno);
   if (name.size() <= kMaxName) {

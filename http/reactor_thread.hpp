@@ -15,6 +15,11 @@
 
 namespace lastcall {
 
+struct ListeningSocket {
+  Fd fd;
+  uint32_t address = 0;  ///< which of the server's
+};
+
 /// What the thread of one reactor is given, and what it tells back.
 struct ReactorSetup {
   WorkerOptions worker;
@@ -27,10 +32,16 @@ struct ReactorSetup {
   const std::string& server_name;
   std::stop_token cancel{};  ///< of background tasks
   bool pin = false;
-  std::vector<Fd> sockets;
+  std::vector<ListeningSocket> sockets;
   std::vector<int> listening{};   ///< what `sockets` holds until the thread takes them
   std::vector<Fd> strays;         ///< connections that were accepted already
-  ReactorTasks* tasks = nullptr;  ///< set by the thread before `started`
+  ReactorTasks* tasks = nullptr;  ///< set by the thread before `started`, as the next
+  /// Takes `sockets` and `strays` of this setup, where that was put off; and a connection of another process.
+  /// From any thread, as long as the reactor's has not been joined.
+  std::function<void()> listen{};
+  std::function<void(Fd)> adopt{};
+  std::function<void(bool)> sweep{};  ///< Worker::sweep_listeners()
+  bool listens_later = false;         ///< when `listen` is called
   /// Other options from the reactor's next turn on: set by the thread before `started`, for any thread, as
   /// long as the reactor has not left.
   std::function<void(const WorkerOptions&, const SessionOptions&)> reload{};

@@ -10,6 +10,13 @@
 
 namespace lastcall {
 
+/// On the reactor's thread.
+template <class B>
+void take_sockets(Worker<B, Session>& worker, ReactorSetup& setup) {
+  for (ListeningSocket& socket : setup.sockets) worker.listen(std::move(socket.fd), socket.address);
+  for (Fd& stray : setup.strays) worker.adopt(std::move(stray));
+}
+
 template <class B>
 void run_reactor(ReactorSetup& setup) {
   set_thread_name(setup.thread_name);
@@ -35,8 +42,17 @@ void run_reactor(ReactorSetup& setup) {
         worker->reload(options);
       });
     };
-    for (Fd& socket : setup.sockets) worker->listen(std::move(socket));
-    for (Fd& stray : setup.strays) worker->adopt(std::move(stray));
+    Mailbox& mailbox = worker->loop().mailbox;
+    setup.listen = [&worker = *worker, &mailbox, &setup] {
+      mailbox.post([&worker, &setup] { take_sockets(worker, setup); });
+    };
+    setup.adopt = [&worker = *worker, &mailbox](Fd connection) {
+      mailbox.post([&worker, taken = std::move(connection)]() mutable { worker.adopt(std::move(taken)); });
+    };
+    setup.sweep = [&worker = *worker, &mailbox](bool shared) {
+      mailbox.post([&worker, shared] { worker.sweep_listeners(shared); });
+    };
+    if (!setup.listens_later) take_sockets(*worker, setup);
   } catch (const std::system_error& error) {
     setup.started.set_value(
         system_error("start reactor: " + std::string(error.what()), error.code().value()));

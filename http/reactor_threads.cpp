@@ -53,7 +53,7 @@ void ReactorThreads::join() {
 }
 
 void ReactorThreads::prepare(const Router& router, const std::vector<Route>& routes,
-                             std::vector<ListenerGroup>& groups, BackgroundTasks& background) {
+                             std::vector<ListenerGroup>& groups, BackgroundTasks& background, bool later) {
   for (uint32_t i = 0; i < control_.reactors(); ++i) {
     ReactorSetup& setup =
         setups_.emplace_back(ReactorSetup{.worker = {.id = i,
@@ -73,9 +73,12 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
                                           .strays = {},
                                           .started = {},
                                           .teardown = teardown_});
-    for (ListenerGroup& group : groups) {
-      setup.sockets.push_back(group.take(i));
-      setup.listening.push_back(setup.sockets.back().get());
+    setup.listens_later = later;
+    for (uint32_t address = 0; address < groups.size(); ++address) {
+      for (Fd& socket : groups[address].take(i)) {
+        setup.listening.push_back(socket.get());
+        setup.sockets.push_back({.fd = std::move(socket), .address = address});
+      }
     }
   }
   for (ListenerGroup& group : groups) {
@@ -85,8 +88,8 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
 
 Result<void> ReactorThreads::start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
-                                   bool uring) {
-  prepare(router, routes, groups, background);
+                                   bool uring, bool later) {
+  prepare(router, routes, groups, background, later);
   std::vector<std::future<Result<void>>> started;
   for (ReactorSetup& setup : setups_) started.push_back(setup.started.get_future());
   for (ReactorSetup& setup : setups_) {
@@ -117,6 +120,18 @@ void ReactorThreads::reload(const ServerOptions& options, uint32_t max_connectio
     worker.write_timeout = options.write_timeout;
     setup.reload(worker, session);
   }
+}
+
+void ReactorThreads::listen() {
+  for (ReactorSetup& setup : setups_) setup.listen();
+}
+
+void ReactorThreads::sweep_listeners(bool shared) {
+  for (ReactorSetup& setup : setups_) setup.sweep(shared);
+}
+
+void ReactorThreads::adopt(Fd connection) {
+  setups_[next_to_adopt_++ % setups_.size()].adopt(std::move(connection));
 }
 
 bool ReactorThreads::release(Instant deadline) {

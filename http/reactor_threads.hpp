@@ -31,10 +31,15 @@ class ReactorThreads {
 
   /// Before start(): each publishes how late its loop is, whatever the options say.
   void measure_lag() noexcept { measure_lag_ = true; }
-  /// Serves from the groups' sockets; on an error nothing is left running.
+  /// Serves from the groups' sockets, with `later` from listen() on; on an error nothing is left running.
   [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
-                                   bool uring);
+                                   bool uring, bool later);
+  void listen();
+  /// Another process has the listeners, too; or not any more.
+  void sweep_listeners(bool shared);
+  /// Gives a connection to one of the reactors. One thread at a time, before release().
+  void adopt(Fd connection);
   /// Each reactor takes what may change of the options at its next turn. From any thread, before release().
   void reload(const ServerOptions& options, uint32_t max_connections);
   /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of
@@ -49,7 +54,7 @@ class ReactorThreads {
 
  private:
   void prepare(const Router& router, const std::vector<Route>& routes, std::vector<ListenerGroup>& groups,
-               BackgroundTasks& background);
+               BackgroundTasks& background, bool later);
   void join();
 
   const void* server_;
@@ -61,6 +66,7 @@ class ReactorThreads {
   std::deque<ReactorSetup> setups_;
   std::vector<std::thread> threads_;
   uint32_t max_connections_;
+  uint32_t next_to_adopt_ = 0;
   bool teardown_open_ = true;
   bool measure_lag_ = false;
 };

@@ -63,6 +63,7 @@ constexpr std::array kOptions = {
     fixed("background-queue", [](auto& o) -> auto& { return o.background_queue; }),
     fixed("max-background-tasks", [](auto& o) -> auto& { return o.max_background_tasks; }),
     fixed("signals", [](auto& o) -> auto& { return o.signals; }),
+    fixed("upgrade-timeout", [](auto& o) -> auto& { return o.upgrade_timeout; }),
     fixed("fd-store", [](auto& o) -> auto& { return o.fd_store; }),
     fixed("server-name", [](auto& o) -> auto& { return o.server_name; }),
     fixed("admin", [](auto& o) -> auto& { return o.admin; }),

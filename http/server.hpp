@@ -53,12 +53,13 @@ struct ServerOptions {
   uint32_t offload_queue = 64;       ///< what may wait for one of them
   uint32_t background_threads = 8;   ///< for background tasks that block, from 1
   uint32_t background_queue = 1024;  ///< what may wait for one of them
-  uint32_t max_background_tasks = 10'000;  ///< of both kinds, that have not ended
-  std::vector<int> signals = {
-      SIGTERM, SIGINT};   ///< that run() takes: TERM, INT, QUIT stop, HUP is for on_reload(); USR1
-                          ///< and USR2 are logged. Others of the program keep their handlers
-  bool fd_store = false;  ///< of run(): the service manager keeps the TCP listeners for the next
-                          ///< process (systemd: FileDescriptorStoreMax=)
+  uint32_t max_background_tasks = 10'000;        ///< of both kinds, that have not ended
+  std::vector<int> signals = {SIGTERM, SIGINT};  ///< that run() takes: TERM, INT, QUIT stop; USR2 replaces
+                                                 ///< the process by a new one; HUP is for on_reload(); USR1
+                                                 ///< is logged. Others of the program keep their handlers
+  Duration upgrade_timeout = 60s;                ///< for the new process to become ready; then it is killed
+  bool fd_store = false;  ///< of run(): the service manager keeps the TCP listeners for the next process
+                          ///< (systemd: FileDescriptorStoreMax=)
   std::string server_name = "lastcall";  ///< of the Server field
   std::string admin{};                   ///< where the admin listener listens, as `listen`; empty: nowhere
   std::string report{};  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere

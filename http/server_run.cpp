@@ -53,6 +53,8 @@ Result<void> check_signals(const std::vector<int>& signals) {
 
 Result<void> check(const ServerOptions& options) {
   if (options.listen.empty()) return error("no address to listen on");
+  if (options.listen.size() > HandoverChannel::kMaxListeners)
+    return error("--listen: more than " + std::to_string(HandoverChannel::kMaxListeners) + " addresses");
   if (options.offload_threads == 0) return error("offload_threads: there must be at least 1");
   if (options.background_threads == 0) return error("background_threads: there must be at least 1");
   if (Result<void> checked = check_report(options.report); !checked) return checked;
@@ -112,24 +114,37 @@ SessionOptions session_options(const ServerOptions& options) {
 ServerRun::ServerRun(RunSetup setup) : setup_(std::move(setup)), began_(monotonic_now()) {}
 
 Result<std::unique_ptr<ServerRun>> ServerRun::open(RunSetup setup) {
-  const ServerOptions& options = setup.options;
-  if (Result<void> checked = check(options); !checked) return std::unexpected(checked.error());
+  std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
+  if (run->setup_.owns_process) {
+    Result<std::unique_ptr<Predecessor>> predecessor = Predecessor::find();
+    if (!predecessor) return std::unexpected(predecessor.error());
+    run->predecessor_ = std::move(*predecessor);
+  }
+  if (Result<void> done = run->set_up(); !done) {
+    if (run->predecessor_) run->predecessor_->refuse(done.error().message);
+    return std::unexpected(done.error());
+  }
+  return run;
+}
+
+Result<void> ServerRun::set_up() {
+  const ServerOptions& options = setup_.options;
+  if (Result<void> checked = check(options); !checked) return checked;
   const uint32_t reactors = options.reactors != 0 ? options.reactors : usable_cpus();
   Result<bool> uring = choose_uring(options.io);
   if (!uring) return std::unexpected(uring.error());
-  std::unique_ptr<ServerRun> run(new ServerRun(std::move(setup)));
-  if (run->setup_.owns_process) run->meet_service_manager();
+  if (setup_.owns_process) meet_service_manager();
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
-  if (!run->setup_.owns_process) {
+  if (!setup_.owns_process) {
     blocked.emplace();
   } else if (!options.signals.empty()) {
-    run->signals_.emplace(options.signals);
+    signals_.emplace(options.signals);
   }
   raise_descriptor_limit();
-  if (Result<void> listening = run->listen(reactors); !listening) return std::unexpected(listening.error());
-  if (Result<void> begun = run->begin(*uring, reactors); !begun) return std::unexpected(begun.error());
-  return run;
+  if (Result<void> listening = listen(reactors); !listening) return listening;
+  if (Result<void> begun = begin(*uring, reactors); !begun) return begun;
+  return predecessor_ ? take_over() : Result<void>();
 }
 
 Result<void> ServerRun::listen(uint32_t reactors) {
@@ -137,10 +152,16 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   GateOptions gate{.tier = options.gate, .cpus = {}};
   if (options.pin) gate.cpus = pinned_cpus(reactors);
   for (const std::string& text : options.listen) {
+    const size_t before = groups_.size();
+    if (Result<void> inherited = inherit(text, reactors, gate); !inherited) return inherited;
+    if (groups_.size() > before) continue;
     Result<std::vector<Address>> addresses = passed_.resolve(text);
     if (!addresses) return std::unexpected(addresses.error());
     for (const Address& address : *addresses) {
-      if (Result<void> listening = listen(address, reactors, gate); !listening) return listening;
+      Result<ListenerGroup> group = open_group(address, reactors, gate);
+      if (!group) return std::unexpected(group.error());
+      groups_.push_back(std::move(*group));
+      asked_.push_back(text);
     }
   }
   if (groups_.size() > kMostListeners)
@@ -148,7 +169,30 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   return {};
 }
 
-Result<void> ServerRun::listen(const Address& address, uint32_t reactors, const GateOptions& gate) {
+/// Goes on with the predecessor's sockets, where it has them: of a name all, else one address.
+Result<void> ServerRun::inherit(const std::string& text, uint32_t reactors, const GateOptions& gate) {
+  if (!predecessor_) return {};
+  const bool named = PassedSockets::is_named(text);
+  while (std::optional<ListenerParts<Fd>> parts = predecessor_->take(text, false)) {
+    Address address;
+    address.kind = Address::Kind::inherited;
+    address.text = text;
+    if (!named) {
+      Result<Address> parsed = parse_address(text);
+      if (!parsed) return std::unexpected(parsed.error());
+      address = std::move(*parsed);
+    }
+    Result<ListenerGroup> group = ListenerGroup::inherit(address, std::move(*parts), reactors, gate);
+    if (!group) return std::unexpected(group.error());
+    groups_.push_back(std::move(*group));
+    asked_.push_back(text);
+    if (!named) break;
+  }
+  return {};
+}
+
+Result<ListenerGroup> ServerRun::open_group(const Address& address, uint32_t reactors,
+                                            const GateOptions& gate) {
   const int backlog = setup_.options.backlog;
   std::optional<Address> kept;
   if (store_) {
@@ -156,10 +200,7 @@ Result<void> ServerRun::listen(const Address& address, uint32_t reactors, const 
     if (!listening) return std::unexpected(listening.error());
     kept = std::move(*listening);
   }
-  Result<ListenerGroup> group = ListenerGroup::open(kept ? *kept : address, reactors, backlog, gate);
-  if (!group) return std::unexpected(group.error());
-  groups_.push_back(std::move(*group));
-  return {};
+  return ListenerGroup::open(kept ? *kept : address, reactors, backlog, gate);
 }
 
 /// What it gives by the environment, before there is another thread.
@@ -182,6 +223,7 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   gate_.emplace(groups_, threads_->control());
   if (service_ && service_->wanted()) reporter_.emplace(threads_->control(), *service_);
   if (service_ && service_->watchdog() > 0s) threads_->measure_lag();
+  if (setup_.owns_process) upgrade_.emplace(upgrade_options());
   runner_.emplace(threads_->control(), runner_options());
   background_.emplace(threads_->control(), runner_->tasks(),
                       BackgroundTasks::Options{.threads = options.background_threads,
@@ -195,7 +237,85 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   if (Result<void> opened = open_admin(); !opened) return opened;
   if (store_) store_->forget_rest();
   passed_.close_rest();
-  return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring);
+  return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring, predecessor_ != nullptr);
+}
+
+/// Everything runs: as soon as the predecessor knows that, newcomers are ours, and it stops.
+Result<void> ServerRun::take_over() {
+  if (Result<void> go = predecessor_->await_go(); !go) {
+    threads_->control().enter(Phase::stopped, {}, "start failed");
+    static_cast<void>(threads_->release(monotonic_now() + 1s));
+    return go;
+  }
+  threads_->listen();
+  threads_->sweep_listeners(true);
+  if (admin_) admin_->set_serving();  // its connections come, too
+  predecessor_->receive([this](Fd connection) { threads_->adopt(std::move(connection)); },
+                        [this](Fd connection) {
+                          if (admin_) admin_->adopt(std::move(connection));
+                        },
+                        [this] { threads_->sweep_listeners(false); });
+  return {};
+}
+
+UpgradeOptions ServerRun::upgrade_options() {
+  return {.limit = setup_.options.upgrade_timeout,
+          .offer = [this] { return offer(); },
+          .hand_over =
+              [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
+                uint64_t listeners = 0;
+                for (const uint32_t one : taken) {
+                  if (one < groups_.size()) listeners |= uint64_t{1} << one;
+                }
+                threads_->control().hand_over(successor, listeners);
+              },
+          .stop =
+              [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
+                // First of all: who asks whether this server is ready means the address, which is the
+                // successor's now.
+                const bool admin_taken = std::ranges::find(taken, groups_.size()) != taken.end();
+                if (admin_ && admin_taken) admin_->hand_over(successor);
+                StopOptions stop = setup_.options.stop;
+                stop.announce = 0s;
+                runner_->request_stop(stop, "SIGUSR2");
+              }};
+}
+
+/// What a successor may have: the addresses in their order, and the admin listener.
+std::vector<OfferedListener> ServerRun::offer() const {
+  std::vector<OfferedListener> offered;
+  const auto add = [&offered](const std::string& address, bool admin, ListenerParts<int> parts) {
+    offered.push_back({.description = {.address = address,
+                                       .admin = admin,
+                                       .tier = std::string(to_string(parts.tier)),
+                                       .gate_note = parts.gate_note,
+                                       .sockets = static_cast<uint32_t>(parts.sockets.size())},
+                       .parts = std::move(parts)});
+  };
+  for (size_t i = 0; i < groups_.size(); ++i) add(asked_[i], false, groups_[i].parts());
+  if (admin_) add(setup_.options.admin, true, admin_->parts());
+  return offered;
+}
+
+/// What the successor has needs no gate.
+void ServerRun::close_gate() {
+  if (upgrade_) {
+    for (const uint32_t one : upgrade_->taken()) {
+      if (one < groups_.size()) groups_[one].hand_over();
+    }
+  }
+  gate_->close();
+}
+
+/// On the runner's thread: must return soon.
+void ServerRun::on_signal(int number) {
+  if (number == SIGUSR2 && upgrade_) return upgrade_->begin();
+  if (number != SIGHUP || !reload_) {
+    log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
+  } else if (!reload_->request()) {
+    log_event(LogLevel::info, "signal_ignored",
+              {{"signal", signal_name(number)}, {"why", "the server is stopping"}});
+  }
 }
 
 RunnerOptions ServerRun::runner_options() {
@@ -208,29 +328,21 @@ RunnerOptions ServerRun::runner_options() {
           [this] {
             setup_.stopping.store(true, std::memory_order_relaxed);
             if (reload_) reload_->close();
+            if (upgrade_) upgrade_->end_attempt();
+            if (predecessor_) predecessor_->close_input();
             background_->run_hooks(std::move(setup_.on_shutdown));
           },
       .on_force = [this] { background_->cancel(); },
       .close_tasks = [this](bool in_any_case) { return background_->close(in_any_case); },
       .on_drain =
           [this] {
-            gate_->close();
+            close_gate();
             background_->request(setup_.drain);
           },
       .name_peer = peer_address,
       .end_queue = [this](uint32_t reactor) { return threads_->end_queue(reactor, !setup_.owns_process); },
       .on_signal = [this](int number) { on_signal(number); },
       .leave_at_deadline = setup_.owns_process};
-}
-
-/// On the runner's thread: must return soon.
-void ServerRun::on_signal(int number) {
-  if (number != SIGHUP || !reload_) {
-    log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
-  } else if (!reload_->request()) {
-    log_event(LogLevel::info, "signal_ignored",
-              {{"signal", signal_name(number)}, {"why", "the server is stopping"}});
-  }
 }
 
 /// On the thread for that.
@@ -260,16 +372,21 @@ bool ServerRun::reload(const ServerOptions& options) {
 /// Listens and answers from here on; nothing when it is not wanted.
 Result<void> ServerRun::open_admin() {
   if (setup_.options.admin.empty()) return {};
-  Result<std::vector<Address>> addresses = passed_.resolve(setup_.options.admin);
-  if (!addresses) return error("--admin: " + addresses.error().message);
-  if (addresses->size() > 1) return error("--admin " + setup_.options.admin + ": is more than one socket");
-  const Address& first = addresses->front();
-  const bool inherited = first.kind == Address::Kind::inherited;
-  Result<ListenerGroup> group =
-      AdminListener::listen(inherited ? "fd:" + std::to_string(first.fd) : setup_.options.admin);
+  std::string text = setup_.options.admin;
+  std::optional<ListenerParts<Fd>> parts = predecessor_ ? predecessor_->take(text, true) : std::nullopt;
+  if (!parts) {
+    Result<std::vector<Address>> addresses = passed_.resolve(text);
+    if (!addresses) return error("--admin: " + addresses.error().message);
+    if (addresses->size() > 1) return error("--admin " + text + ": is more than one socket");
+    if (addresses->front().kind == Address::Kind::inherited)
+      text = "fd:" + std::to_string(addresses->front().fd);
+  } else if (PassedSockets::is_named(text)) {
+    text = "fd:0";  // the parts are what counts
+  }
+  Result<ListenerGroup> group = AdminListener::listen(text, std::move(parts));
   if (!group) return std::unexpected(group.error());
   admin_ = std::make_unique<AdminListener>(std::move(*group), describe());
-  return admin_->start();
+  return admin_->start(predecessor_ != nullptr);
 }
 
 /// What the admin listener tells of: the server that is about to begin.
@@ -293,6 +410,7 @@ void ServerRun::tell_ready() {
   for (const ListenerGroup& group : groups_) log_listening(group, reactors, io_, max_connections_);
   if (admin_) {
     admin_->set_serving();
+    if (predecessor_) admin_->listen_now();
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
@@ -320,6 +438,8 @@ DrainReport ServerRun::serve() {
 
 /// The reactors have stopped: nothing of the user's runs any more, then the last hooks, or it is left behind.
 void ServerRun::end_tasks(DrainReport& report) {
+  if (upgrade_) upgrade_->join();
+  if (predecessor_) predecessor_->join();
   const size_t stuck = runner_->stuck().size();
   const Instant limit = leave_time_for_report(runner_->deadline());
   const bool tasks_ended = background_->close_until(limit);

@@ -13,9 +13,11 @@
 #include <lastcall/http/admin.hpp>
 #include <lastcall/http/background.hpp>
 #include <lastcall/http/fd_store.hpp>
+#include <lastcall/http/predecessor.hpp>
 #include <lastcall/http/reactor_threads.hpp>
 #include <lastcall/http/reload_thread.hpp>
 #include <lastcall/http/server.hpp>
+#include <lastcall/http/upgrade.hpp>
 #include <lastcall/net/gate.hpp>
 #include <lastcall/net/listener.hpp>
 #include <lastcall/net/passed_sockets.hpp>
@@ -70,13 +72,20 @@ class ServerRun {
  private:
   explicit ServerRun(RunSetup setup);
   void meet_service_manager();
+  [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> listen(uint32_t reactors);
-  [[nodiscard]] Result<void> listen(const Address& address, uint32_t reactors, const GateOptions& gate);
   [[nodiscard]] Result<void> begin(bool uring, uint32_t reactors);
   [[nodiscard]] Result<void> open_admin();
+  [[nodiscard]] Result<ListenerGroup> open_group(const Address& address, uint32_t reactors,
+                                                 const GateOptions& gate);
+  [[nodiscard]] Result<void> inherit(const std::string& text, uint32_t reactors, const GateOptions& gate);
+  [[nodiscard]] Result<void> take_over();
+  [[nodiscard]] UpgradeOptions upgrade_options();
+  [[nodiscard]] std::vector<OfferedListener> offer() const;
+  void close_gate();
+  void on_signal(int number);
   [[nodiscard]] AdminOptions describe() const;
   [[nodiscard]] RunnerOptions runner_options();
-  void on_signal(int number);
   void read_configuration();
   [[nodiscard]] std::string serving() const;
   void end_tasks(DrainReport& report);
@@ -91,7 +100,10 @@ class ServerRun {
   std::optional<ServiceReporter> reporter_;
   PassedSockets passed_;
   std::optional<FdStore> store_;  // when it is wanted and there is one
+  std::unique_ptr<Predecessor> predecessor_;
+  std::optional<Upgrade> upgrade_;
   std::vector<ListenerGroup> groups_;
+  std::vector<std::string> asked_;  // of each group: the text of its address in the options
   std::unique_ptr<ReactorThreads> threads_;
   std::optional<Gate> gate_;
   std::optional<Runner> runner_;

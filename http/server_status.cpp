@@ -26,6 +26,7 @@ Json json_of(const ServerStatus::Reactor& reactor) {
           {"idle", reactor.idle},
           {"idle_closed", reactor.idle_closed},
           {"completed", reactor.completed},
+          {"handed_over", reactor.handed_over},
           {"aborted", reactor.aborted},
           {"loop_lag_us", std::chrono::duration_cast<std::chrono::microseconds>(reactor.loop_lag).count()}};
 }
@@ -50,6 +51,7 @@ std::vector<ServerStatus::Reactor> read_reactors(const StopControl& control, Ins
                         .idle = load(counters.idle),
                         .idle_closed = load(counters.idle_closed),
                         .completed = load(counters.completed),
+                        .handed_over = load(counters.handed_over),
                         .aborted = load(counters.aborted),
                         .loop_lag = loop_lag(counters, now)});
   }

@@ -26,6 +26,7 @@ struct ServerStatus {
     uint64_t idle = 0;
     uint64_t idle_closed = 0;
     uint64_t completed = 0;
+    uint64_t handed_over = 0;
     uint64_t aborted = 0;
     Duration loop_lag{};
   };

@@ -132,13 +132,14 @@ void Session::fail_length(Exchange& exchange) {
 }
 
 /// While stopping, or when the peer has ended its side: requests that are already here are answered; the last
-/// of them says close.
+/// of them says close. Not where connections live on in another process.
 bool Session::last_request() const noexcept {
   uint64_t of_this_one = 0;
   if (body_open() && !exchange_->head.chunked)
     of_this_one = exchange_->head.content_length - exchange_->decoder.received();
   if (input_waiting().size() > of_this_one) return false;
-  return link_.loop().draining || peer_ended_ || environment_.sends_away();
+  if (peer_ended_) return true;
+  return !link_.loop().handing_over && (link_.loop().draining || environment_.sends_away());
 }
 
 /// Request and answer are complete: on to the next request, or to the end.

@@ -39,6 +39,7 @@ class Connection : public Link {
   bool peer_ended_ = false;  // end of stream or an error was received
   bool counted_active_ = false;
   bool refused_ = false;      // over the limit: not counted against it
+  bool leaving_ = false;      // idle, for a successor to take: nothing is received here any more
   bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
   Timer timer_;
   Instant armed_ = kNever;     // when the timer fires

@@ -13,8 +13,9 @@ enum class GateTier : uint8_t {
   unix_socket,  ///< connect(2) is refused from one instant on (shutdown(2) of the listener), the queue is
                 ///< served
   plain,        ///< the queue is served and closed: who connects between the two is reset
+  handed_over,  ///< nobody is kept away: the listener lives on in the process that replaces this one
 };
-/// "parking", "syn_filter", "unix", "plain". Static storage.
+/// "parking", "syn_filter", "unix", "plain", "handed_over". Static storage.
 [[nodiscard]] std::string_view to_string(GateTier tier) noexcept;
 
 }  // namespace lastcall

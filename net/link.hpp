@@ -24,7 +24,8 @@ struct Loop {
   ReactorCounters& counters;
   Instant now{};                    ///< of this turn
   Duration wall{};                  ///< since 1970 UTC, refreshed at least once a second of traffic
-  bool draining = false;            ///< answers say Connection: close from here on
+  bool draining = false;            ///< answers say Connection: close from here on …
+  bool handing_over = false;        ///< … but not where idle connections live on in another process
   Instant announce_began = kNever;  ///< announcing: a share of the answers says it, that rises from none …
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins

@@ -98,14 +98,14 @@ bool is_held_by_nobody(const Error& failure) {
   return failure.code == EADDRINUSE && failure.message.find(": held by ") == std::string::npos;
 }
 
-Result<void> check_inherited(const Address& address) {
-  auto type = socket_option(address.fd, SO_TYPE);
+Result<void> check_listening(const Address& address, int fd) {
+  auto type = socket_option(fd, SO_TYPE);
   if (!type && type.error().code == EBADF)
     return error(listening_on(address) + ": no such descriptor was inherited");
   if (!type && type.error().code == ENOTSOCK) return error(listening_on(address) + ": is not a socket");
   if (!type) return prefixed(address, type.error());
   if (*type != SOCK_STREAM) return error(listening_on(address) + ": is not a stream socket");
-  auto listening = socket_option(address.fd, SO_ACCEPTCONN);
+  auto listening = socket_option(fd, SO_ACCEPTCONN);
   if (!listening) return prefixed(address, listening.error());
   if (*listening == 0) return error(listening_on(address) + ": the socket is not listening");
   return {};
@@ -193,14 +193,16 @@ Result<ListenerGroup> ListenerGroup::open(const Address& address, uint32_t react
     std::this_thread::sleep_for(kLookAgain);
     group = open_once(address, reactors, backlog, gate);
   }
+  if (!group) return group;
+  if (auto dealt = group->deal(reactors); !dealt) return prefixed(address, dealt.error());
   return group;
 }
 
 Result<ListenerGroup> ListenerGroup::open_once(const Address& address, uint32_t reactors, int backlog,
                                                const GateOptions& gate) {
   switch (address.kind) {
-    case Address::Kind::unix_path: return open_unix(address, reactors, backlog);
-    case Address::Kind::inherited: return open_inherited(address, reactors);
+    case Address::Kind::unix_path: return open_unix(address, backlog);
+    case Address::Kind::inherited: return open_inherited(address);
     case Address::Kind::inet: break;
   }
   return open_tcp(address, reactors, backlog, gate);
@@ -224,10 +226,7 @@ Result<ListenerGroup> ListenerGroup::open_tcp(const Address& address, uint32_t r
     return group;
   }
   group->tier_ = GateTier::syn_filter;
-  for (const Fd& socket : group->sockets_) {
-    group->copies_.emplace_back(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
-    if (!group->copies_.back()) return system_error(listening_on(address), errno);
-  }
+  if (auto copied = group->copy_sockets(); !copied) return prefixed(address, copied.error());
   return group;
 }
 
@@ -302,6 +301,7 @@ std::string_view to_string(GateTier tier) noexcept {
     case GateTier::parking: return "parking";
     case GateTier::syn_filter: return "syn_filter";
     case GateTier::unix_socket: return "unix";
+    case GateTier::handed_over: return "handed_over";
     case GateTier::plain: break;
   }
   return "plain";
@@ -310,7 +310,7 @@ std::string_view to_string(GateTier tier) noexcept {
 Result<void> ListenerGroup::close_gate() {
   switch (tier_) {
     case GateTier::parking:
-      return steer_syns_aside(parking_.fd(), static_cast<uint32_t>(sockets_.size()), cpus_);
+      return steer_syns_aside(parking_.fd(), static_cast<uint32_t>(descriptors_.size()), cpus_);
     case GateTier::syn_filter:
       for (const Fd& copy : copies_) {
         if (auto done = drop_syns(copy.get()); !done) return done;
@@ -320,9 +320,24 @@ Result<void> ListenerGroup::close_gate() {
       if (::shutdown(copies_.front().get(), SHUT_RD) != 0)
         return system_error("shutdown of a listener", errno);
       return {};
+    case GateTier::handed_over:
     case GateTier::plain: break;
   }
   return {};
+}
+
+ListenerParts<int> ListenerGroup::parts() const {
+  return {.sockets = descriptors_,
+          .parking = parking_.fd(),
+          .filler = parking_.filler(),
+          .tier = tier_,
+          .gate_note = gate_note_};
+}
+
+void ListenerGroup::hand_over() noexcept {
+  tier_ = GateTier::handed_over;
+  file_.forget();
+  let_go();
 }
 
 void ListenerGroup::let_go() noexcept {
@@ -330,7 +345,7 @@ void ListenerGroup::let_go() noexcept {
   copies_.clear();
 }
 
-Result<ListenerGroup> ListenerGroup::open_unix(const Address& address, uint32_t reactors, int backlog) {
+Result<ListenerGroup> ListenerGroup::open_unix(const Address& address, int backlog) {
   SocketAddress at{address.storage, address.length};
   if (auto removed = remove_stale_file(address, at); !removed) return std::unexpected(removed.error());
   auto socket = make_stream_socket(AF_UNIX);
@@ -341,26 +356,56 @@ Result<ListenerGroup> ListenerGroup::open_unix(const Address& address, uint32_t 
   group.file_ = SocketFile(reinterpret_cast<const sockaddr_un*>(at.get())->sun_path);
   if (::listen(socket->get(), backlog) != 0) return held_by(address, errno, "");
   auto done = group.adopt(std::move(*socket));
-  if (done) done = group.share_first(reactors);
   if (!done) return prefixed(address, done.error());
   group.tier_ = GateTier::unix_socket;
-  group.copies_.emplace_back(::fcntl(group.sockets_[0].get(), F_DUPFD_CLOEXEC, 0));
-  if (!group.copies_[0]) return system_error(listening_on(address), errno);
+  if (done = group.copy_sockets(); !done) return prefixed(address, done.error());
   return group;
 }
 
-Result<ListenerGroup> ListenerGroup::open_inherited(const Address& address, uint32_t reactors) {
-  if (auto checked = check_inherited(address); !checked) return std::unexpected(checked.error());
+Result<ListenerGroup> ListenerGroup::open_inherited(const Address& address) {
+  if (auto checked = check_listening(address, address.fd); !checked) return std::unexpected(checked.error());
   Fd first(::fcntl(address.fd, F_DUPFD_CLOEXEC, 0));
   if (!first) return system_error(listening_on(address), errno);
 
   ListenerGroup group;
   auto done = group.adopt(std::move(first));
   if (done && group.port_ != 0) done = set_no_delay(group.sockets_[0].get());
-  if (done) done = group.share_first(reactors);
   if (!done) return prefixed(address, done.error());
   // Or the port would stay open behind the duplicates when they are closed.
   ::close(address.fd);
+  return group;
+}
+
+Result<ListenerGroup> ListenerGroup::inherit(const Address& address, ListenerParts<Fd> parts,
+                                             uint32_t reactors, const GateOptions& gate) {
+  const auto bad = [&](const char* what) {
+    return std::unexpected(Error{listening_on(address) + ": inherited: " + what, EPROTO});
+  };
+  if (parts.sockets.empty()) return bad("no socket");
+  if (parts.tier == GateTier::parking && (!parts.parking || !parts.filler)) return bad("no parking listener");
+  ListenerGroup group;
+  group.tier_ = parts.tier;
+  group.gate_note_ = std::move(parts.gate_note);
+  for (Fd& socket : parts.sockets) {
+    if (auto listens = check_listening(address, socket.get()); !listens)
+      return std::unexpected(listens.error());
+    if (auto adopted = group.adopt(std::move(socket)); !adopted) return prefixed(address, adopted.error());
+  }
+  Result<void> done;
+  if (parts.tier == GateTier::parking) {
+    group.parking_ = ParkingListener(std::move(parts.parking), std::move(parts.filler));
+    const auto count = static_cast<uint32_t>(group.sockets_.size());
+    if (gate.cpus.size() == count) group.cpus_ = gate.cpus;
+    done = steer_to_reactors(group.parking_.fd(), count, group.cpus_);
+  } else if (parts.tier != GateTier::plain) {
+    done = group.copy_sockets();
+  }
+  if (address.kind == Address::Kind::unix_path) {
+    const SocketAddress at{address.storage, address.length};
+    group.file_ = SocketFile(reinterpret_cast<const sockaddr_un*>(at.get())->sun_path);
+  }
+  if (done) done = group.deal(reactors);
+  if (!done) return prefixed(address, done.error());
   return group;
 }
 
@@ -374,12 +419,24 @@ Result<void> ListenerGroup::adopt(Fd socket) {
   return {};
 }
 
-Result<void> ListenerGroup::share_first(uint32_t reactors) {
-  shared_ = true;
-  while (sockets_.size() < reactors) {
-    Fd copy(::fcntl(sockets_[0].get(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) return system_error("dup", errno);
-    sockets_.push_back(std::move(copy));
+Result<void> ListenerGroup::copy_sockets() {
+  for (const Fd& socket : sockets_) {
+    copies_.emplace_back(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copies_.back()) return system_error("dup", errno);
+  }
+  return {};
+}
+
+Result<void> ListenerGroup::deal(uint32_t reactors) {
+  const size_t count = sockets_.size();
+  for (const Fd& socket : sockets_) descriptors_.push_back(socket.get());
+  dealt_.resize(reactors);
+  for (size_t i = 0; i < count; ++i) dealt_[i % reactors].push_back(std::move(sockets_[i]));
+  sockets_.clear();
+  shared_ = reactors > 1 && count < reactors;
+  for (size_t i = count; i < reactors; ++i) {
+    dealt_[i].emplace_back(::fcntl(descriptors_[i % count], F_DUPFD_CLOEXEC, 0));
+    if (!dealt_[i].front()) return system_error("dup", errno);
   }
   return {};
 }

@@ -30,6 +30,8 @@ class SocketFile {
   }
   ~SocketFile();
 
+  void forget() noexcept { path_.clear(); }  ///< it is somebody else's now
+
   void swap(SocketFile& other) noexcept {
     path_.swap(other.path_);
     std::swap(device_, other.device_);
@@ -40,6 +42,16 @@ class SocketFile {
   std::string path_;  // empty: none
   uint64_t device_ = 0;
   uint64_t inode_ = 0;
+};
+
+/// What a group is made of, for another process to go on with. D: Fd, or int for descriptors that stay ours.
+template <class D>
+struct ListenerParts {
+  std::vector<D> sockets;  ///< in their order in the SO_REUSEPORT group
+  D parking{};             ///< of the parking tier: the listener …
+  D filler{};              ///< … and who fills its queue
+  GateTier tier = GateTier::plain;
+  std::string gate_note{};
 };
 
 struct GateOptions {
@@ -66,8 +78,19 @@ class ListenerGroup {
   [[nodiscard]] static Result<ListenerGroup> open(const Address& address, uint32_t reactors, int backlog,
                                                   const GateOptions& gate = {});
 
-  /// Gives reactor i its socket; the caller closes it.
-  [[nodiscard]] Fd take(uint32_t reactor) { return std::move(sockets_[reactor]); }
+  /// Goes on with the sockets of another process that listens on this address. It may have had more reactors,
+  /// then some have several sockets, or fewer, then some share one: nothing changes for the kernel, so nobody
+  /// who is in a queue or in a handshake is lost. An error names the address.
+  [[nodiscard]] static Result<ListenerGroup> inherit(const Address& address, ListenerParts<Fd> parts,
+                                                     uint32_t reactors, const GateOptions& gate = {});
+
+  /// Gives reactor i its sockets, usually one; the caller closes them.
+  [[nodiscard]] std::vector<Fd> take(uint32_t reactor) { return std::move(dealt_[reactor]); }
+  /// What it was made of. The descriptors are those that take() gave away or will, so they are good until one
+  /// of the reactors closes its listener.
+  [[nodiscard]] ListenerParts<int> parts() const;
+  /// Another process has them all: nothing of it is led aside, shut down or removed here any more.
+  void hand_over() noexcept;
   [[nodiscard]] const std::string& text() const noexcept { return text_; }  ///< with the port in use
   [[nodiscard]] uint16_t port() const noexcept { return port_; }            ///< 0 for Unix sockets
   [[nodiscard]] bool takes_ipv6() const noexcept { return ipv6_; }
@@ -99,12 +122,15 @@ class ListenerGroup {
   static Result<ListenerGroup> open_unparked(const Address& address, uint32_t reactors, int backlog,
                                              const GateOptions& gate);
   Result<void> add_siblings(const SocketAddress& bound, bool dual_stack, uint32_t reactors, int backlog);
-  static Result<ListenerGroup> open_unix(const Address& address, uint32_t reactors, int backlog);
-  static Result<ListenerGroup> open_inherited(const Address& address, uint32_t reactors);
-  Result<void> adopt(Fd socket);                // with text and port as the socket has them
-  Result<void> share_first(uint32_t reactors);  // duplicates
+  static Result<ListenerGroup> open_unix(const Address& address, int backlog);
+  static Result<ListenerGroup> open_inherited(const Address& address);
+  Result<void> adopt(Fd socket);         // with text and port as the socket has them
+  Result<void> copy_sockets();           // to act on them once reactors have them
+  Result<void> deal(uint32_t reactors);  // the last step
 
-  std::vector<Fd> sockets_;
+  std::vector<Fd> sockets_;             // until they are dealt out
+  std::vector<int> descriptors_;        // theirs, in the order of the SO_REUSEPORT group
+  std::vector<std::vector<Fd>> dealt_;  // to each reactor
   ParkingListener parking_;
   std::vector<Fd> copies_;  // of the listeners, to act on them once reactors have them
   std::vector<uint32_t> cpus_;

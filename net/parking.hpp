@@ -19,7 +19,11 @@ class ParkingListener {
   /// place is taken is a stray: to be served like any other connection.
   [[nodiscard]] static Result<ParkingListener> open(Fd bound);
 
+  /// Goes on with one that another process made.
+  ParkingListener(Fd listener, Fd filler) : listener_(std::move(listener)), filler_(std::move(filler)) {}
+
   [[nodiscard]] int fd() const noexcept { return listener_.get(); }
+  [[nodiscard]] int filler() const noexcept { return filler_.get(); }  ///< the one in its queue
   [[nodiscard]] std::vector<Fd> take_strays() { return std::exchange(strays_, {}); }
   explicit operator bool() const noexcept { return static_cast<bool>(listener_); }
 

@@ -107,6 +107,10 @@ Result<std::vector<Address>> PassedSockets::resolve(std::string_view text) {
   return found;
 }
 
+bool PassedSockets::is_named(std::string_view address) noexcept {
+  return address.starts_with("fd:") && is_name(address.substr(3));
+}
+
 Fd PassedSockets::take_one(std::string_view name) {
   const auto found = std::ranges::find(passed_, name, &Passed::name);
   if (found == passed_.end()) return {};

@@ -26,6 +26,8 @@ class PassedSockets {
   /// that were passed with that name, in their order; an error says which were passed. Everything else is
   /// what parse_address() makes of it. Each is to be opened, or is closed by nobody.
   [[nodiscard]] Result<std::vector<Address>> resolve(std::string_view text);
+  /// "fd:NAME", and not "fd:N".
+  [[nodiscard]] static bool is_named(std::string_view address) noexcept;
   /// The first with exactly this name, now the caller's; none: an empty one.
   [[nodiscard]] Fd take_one(std::string_view name);
   /// Of those that nobody has asked for so far.

@@ -45,9 +45,13 @@ class Worker {
 
   /// Must be called before the first turn; the environment outlives the worker's connections.
   void serve(typename P::Environment& environment) { environment_ = &environment; }
-  /// Takes over a listening socket and starts accepting from it.
-  void listen(Fd socket);
-  /// Takes over a connection that was accepted elsewhere.
+  /// Takes over a listening socket and starts accepting from it. `address`: which of the server's it is;
+  /// there may be several sockets of one.
+  void listen(Fd socket, uint32_t address = 0);
+  /// The listeners are another process's, too, that may be woken in our place and not come to accept: from
+  /// here on, as long as `shared`, it is looked every kSweep who waits there.
+  void sweep_listeners(bool shared);
+  /// Takes over a connection that was accepted elsewhere, whatever the limit.
   void adopt(Fd connection);
   /// Other options from here on (`id` and `measure_lag` stay), and the environment's are others already. From
   /// a message of the mailbox. A connection beyond a lower limit stays; who is slow to take an answer has the
@@ -71,7 +75,7 @@ class Worker {
   static constexpr uint32_t kMailSlot = 0;
   static constexpr uint32_t kBroadcastSlot = 1;
   static constexpr uint32_t kFirstListener = 2;
-  static constexpr uint32_t kMaxListeners = 64;
+  static constexpr uint32_t kMaxListeners = 256;
   static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
   static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
   static constexpr int kSendsPerTurn = 8;         // of one connection, so that one fast reader starves nobody
@@ -80,6 +84,9 @@ class Worker {
   static constexpr Duration kForceGrace = 200ms;  // for a 503 of the forcing phase to leave
   static constexpr Duration kStopGrace = 100ms;   // for last events when the loop ends
   static constexpr Duration kLookForOldest = 250ms;
+  static constexpr Duration kSweep = 20ms;           // of listeners that another process has, too
+  static constexpr Duration kHandOverRetry = 2ms;    // of a successor that is not quick enough
+  static constexpr Duration kHandOverPatience = 1s;  // with it
   static constexpr Duration kIdleSpread =
       100ms;  // over which idle connections are closed, behind the idle grace
   static constexpr Duration kIdleLinger = 150ms;  // for a late request, behind the end of an idle connection
@@ -87,6 +94,7 @@ class Worker {
   struct Listener {
     Token token;
     Fd socket;
+    uint32_t address = 0;
     Timer retry;
     bool accepting = false;
     bool stopping = false;
@@ -123,8 +131,9 @@ class Worker {
   // worker_accept.hpp: listeners and new connections
   void on_accept(Listener& listener, const Event& event);
   void pause_accepting(Listener& listener, int code);
+  void sweep(Listener& listener);
   [[nodiscard]] bool over_limit() const noexcept;
-  void open_connection(int fd);
+  void open_connection(int fd, bool adopted = false);
 
   // worker_stop.hpp: the phases
   void on_phase();
@@ -143,6 +152,11 @@ class Worker {
   void tell_if_empty();
   [[nodiscard]] bool is_closing_listeners() const noexcept;
   void end_all();
+
+  // worker_handover.hpp: connections that live on in another process
+  [[nodiscard]] bool may_leave(const Conn& connection) const noexcept;
+  [[nodiscard]] bool hand_over(Conn& connection);
+  void abandon_hand_over();
 
   static void add(std::atomic<uint64_t>& counter, uint64_t delta) noexcept {
     // The reactor is the only writer, so a plain load and store are enough.
@@ -164,15 +178,19 @@ class Worker {
   LoopLag lag_;
   Instant wall_due_{};
   Instant log_due_{};  // next time that running out of descriptors is worth a line
+  ConnectionTaker* successor_ = nullptr;
+  Instant abandon_at_ = kNever;  // the handing over, where it does not go on
   Phase phase_ = Phase::running;
   inline static thread_local Worker* here_ = nullptr;  // that runs on this thread
   bool stopped_ = false;
+  bool sweeping_ = false;
   bool told_empty_ = false;
   bool closing_listeners_ = false;
 };
 
 }  // namespace lastcall
 
-#include <lastcall/net/worker_accept.hpp>  // IWYU pragma: export
-#include <lastcall/net/worker_io.hpp>      // IWYU pragma: export
-#include <lastcall/net/worker_stop.hpp>    // IWYU pragma: export
+#include <lastcall/net/worker_accept.hpp>    // IWYU pragma: export
+#include <lastcall/net/worker_handover.hpp>  // IWYU pragma: export
+#include <lastcall/net/worker_io.hpp>        // IWYU pragma: export
+#include <lastcall/net/worker_stop.hpp>      // IWYU pragma: export

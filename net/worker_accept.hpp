@@ -7,12 +7,13 @@
 namespace lastcall {
 
 template <class B, class P>
-void Worker<B, P>::listen(Fd socket) {
+void Worker<B, P>::listen(Fd socket, uint32_t address) {
   LASTCALL_CHECK(listeners_.size() < kMaxListeners);
   auto index = static_cast<uint32_t>(listeners_.size());
   auto listener = std::make_unique<Listener>();
   listener->token = {.slot = kFirstListener + index, .generation = 1, .kind = kListener};
   listener->socket = std::move(socket);
+  listener->address = address;
   listener->retry.slot = index;
   listener->retry.kind = static_cast<uint16_t>(TimerKind::listener);
   listener->accepting = true;
@@ -22,7 +23,7 @@ void Worker<B, P>::listen(Fd socket) {
 
 template <class B, class P>
 void Worker<B, P>::adopt(Fd connection) {
-  open_connection(connection.release());
+  open_connection(connection.release(), true);
 }
 
 template <class B, class P>
@@ -53,6 +54,21 @@ void Worker<B, P>::pause_accepting(Listener& listener, int code) {
 }
 
 template <class B, class P>
+void Worker<B, P>::sweep_listeners(bool shared) {
+  sweeping_ = shared;
+  for (auto& listener : listeners_) {
+    if (listener->accepting && !listener->stopping) sweep(*listener);
+  }
+}
+
+template <class B, class P>
+void Worker<B, P>::sweep(Listener& listener) {
+  int fd = 0;
+  while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
+  if (sweeping_) loop_.timers.arm(listener.retry, loop_.now + kSweep);
+}
+
+template <class B, class P>
 bool Worker<B, P>::over_limit() const noexcept {
   // The limit is of all reactors together: a cache line of each is read for a connection, none is written.
   uint64_t open = 0;
@@ -64,10 +80,10 @@ bool Worker<B, P>::over_limit() const noexcept {
 }
 
 template <class B, class P>
-void Worker<B, P>::open_connection(int fd) {
+void Worker<B, P>::open_connection(int fd, bool adopted) {
   add(loop_.counters.accepted, 1);
   if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
-  bool refuse = over_limit();
+  bool refuse = !adopted && over_limit();
   Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
   if (connection == nullptr) {  // even the slack is full of connections being refused
     io().close(Token{.slot = UINT32_MAX}, fd);

@@ -126,7 +126,10 @@ void Worker<B, P>::on_timer(Timer& timer) {
         if (listener.socket) finish_listener(listener);
         return;
       }
-      if (listener.accepting) return;
+      if (listener.accepting) {
+        if (sweeping_) sweep(listener);
+        return;
+      }
       listener.accepting = true;
       io().accept_start(listener.token, listener.socket.get());
       return;
@@ -200,8 +203,10 @@ void Worker<B, P>::settle(Conn& connection) {
   bool more = connection.state_ == State::open && pump(connection);
   if (release_if_ended(connection)) return;
   connection.dirty_ = false;
-  steer_input(connection);
   count(connection);
+  connection.leaving_ = successor_ != nullptr && may_leave(connection);
+  steer_input(connection);
+  if (connection.leaving_ && !connection.receiving_ && hand_over(connection)) return;
   arm(connection);
   if (more) connection.touch();
 }
@@ -338,8 +343,9 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::steer_input(Conn& connection) {
-  bool wanted = !connection.peer_ended_ && (connection.state_ == State::lingering ||
-                                            (connection.state_ == State::open && !connection.input_paused_));
+  bool wanted = !connection.peer_ended_ && !connection.leaving_ &&
+                (connection.state_ == State::lingering ||
+                 (connection.state_ == State::open && !connection.input_paused_));
   if (wanted && !connection.receiving_) {
     connection.receiving_ = true;
     io().recv_start(connection.token_, connection.fd_);
@@ -446,6 +452,7 @@ void Worker<B, P>::check_peer(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::close_idle(Conn& connection) {
+  if (connection.leaving_) return;  // it is offered again, now
   if (io().unread(connection.fd_) > 0)
     return;  // a request is here already; its event comes with the next turn
   connection.late_counts_ = true;

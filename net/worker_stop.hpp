@@ -34,6 +34,9 @@ void Worker<B, P>::on_phase() {
 template <class B, class P>
 void Worker<B, P>::begin_drain() {
   loop_.draining = true;
+  successor_ = control_.successor();
+  loop_.handing_over = successor_ != nullptr;
+  abandon_at_ = loop_.now + kHandOverPatience;
   loop_.drain.request_stop();
   connections_.for_each([this](Conn& connection) {
     connection.idle_due_ = grace_end(connection);
@@ -91,7 +94,8 @@ void Worker<B, P>::close_listeners() {
 
 template <class B, class P>
 void Worker<B, P>::finish_listener(Listener& listener) {
-  // Whoever is in the queue finished a handshake with us and would be reset by the close.
+  // Whoever is in the queue finished a handshake with us and would be reset by the close. Or, where the
+  // socket lives on elsewhere, would wait for ever: one sleeper is woken for each, and it may have been us.
   int fd = 0;
   while ((fd = io().accept_now(listener.token, listener.socket.get())) >= 0) open_connection(fd);
   // EINVAL: the queue of a Unix socket that takes nobody any more is empty.
@@ -117,6 +121,7 @@ void Worker<B, P>::acknowledge_if_closed() {
 template <class B, class P>
 void Worker<B, P>::force() {
   close_listeners();
+  abandon_hand_over();
   for (auto& listener : listeners_) {
     if (listener->socket && !listener->accepting) finish_listener(*listener);
   }

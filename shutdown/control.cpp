@@ -48,6 +48,11 @@ void StopControl::release_listeners() noexcept {
   signal(broadcast_);
 }
 
+void StopControl::hand_over(ConnectionTaker& taker, uint64_t listeners) noexcept {
+  handed_over_.store(listeners, std::memory_order_release);
+  successor_.store(&taker, std::memory_order_release);
+}
+
 void StopControl::clear_wake() noexcept {
   uint64_t count = 0;
   [[maybe_unused]] ssize_t taken = ::read(wake_.get(), &count, sizeof count);

@@ -21,6 +21,22 @@
 
 namespace lastcall {
 
+/// Whoever goes on with connections that this process need not end: its successor.
+class ConnectionTaker {
+ public:
+  enum class Answer : uint8_t {
+    taken,    ///< the descriptor is the taker's
+    not_now,  ///< ask again in a moment
+    never,    ///< there is nobody any more
+  };
+  /// An idle connection, with nothing in flight in either direction but what is in its socket. From any
+  /// reactor's thread; returns at once.
+  [[nodiscard]] virtual Answer take(int fd) noexcept = 0;
+
+ protected:
+  ~ConnectionTaker() = default;
+};
+
 /// The meeting point of the runner (one thread) and the reactors. The runner publishes a phase and writes one
 /// eventfd that every reactor watches; a reactor acknowledges the phase, and tells when its last connection
 /// is gone.
@@ -48,6 +64,10 @@ class StopControl {
   /// too.
   void hold_listeners() noexcept { held_.store(true, std::memory_order_release); }
   void release_listeners() noexcept;  ///< any thread
+  /// Before draining: these listeners (bit i: the i-th address) live on elsewhere, so draining neither serves
+  /// their queues nor keeps anybody away from them, and idle connections go to `taker`, which outlives the
+  /// reactors.
+  void hand_over(ConnectionTaker& taker, uint64_t listeners) noexcept;
   /// Interrupts a reactor that is stuck in a handler and has it tell what it holds. False when it does not
   /// come to that within `patience`, or is not in a handler.
   [[nodiscard]] bool call_roll(uint32_t reactor, RollCall& call, Duration patience);
@@ -62,6 +82,12 @@ class StopControl {
     return Duration(announce_.load(std::memory_order_relaxed));
   }
   [[nodiscard]] bool listeners_held() const noexcept { return held_.load(std::memory_order_acquire); }
+  [[nodiscard]] ConnectionTaker* successor() const noexcept {
+    return successor_.load(std::memory_order_acquire);
+  }  ///< nullptr: none
+  [[nodiscard]] bool is_handed_over(uint32_t listener) const noexcept {
+    return (handed_over_.load(std::memory_order_acquire) >> listener & 1) != 0;
+  }
   [[nodiscard]] std::string why() const;  ///< reason of the forcing phase
   /// draining: the listeners are closed. forcing: everything is cut and reported. stopped: the loop is left.
   void acknowledge(uint32_t reactor, Phase phase) noexcept;
@@ -95,6 +121,8 @@ class StopControl {
   std::atomic<int64_t> announce_{0};
   std::atomic<bool> held_{false};
   std::atomic<bool> requested_{false};
+  std::atomic<ConnectionTaker*> successor_{nullptr};
+  std::atomic<uint64_t> handed_over_{0};
   Fd broadcast_;
   Fd wake_;
   mutable std::mutex mutex_;  // guards what follows; never taken while serving

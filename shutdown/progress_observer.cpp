@@ -54,6 +54,7 @@ void ProgressObserver::begin(Instant now) {
                            .accepted = load(counters.accepted),
                            .completed = load(counters.completed),
                            .idle_closed = load(counters.idle_closed),
+                           .handed_over = load(counters.handed_over),
                            .aborted = load(counters.aborted)});
   }
   began_.resize(control_.reactors());
@@ -159,6 +160,7 @@ std::vector<ReactorOutcome> ProgressObserver::outcome() const {
                         .accepted = load(counters.accepted) - then.accepted,
                         .completed = load(counters.completed) - then.completed,
                         .idle_closed = load(counters.idle_closed) - then.idle_closed,
+                        .handed_over = load(counters.handed_over) - then.handed_over,
                         .aborted = load(counters.aborted) - then.aborted});
   }
   return outcomes;

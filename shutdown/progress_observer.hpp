@@ -48,7 +48,7 @@ class ProgressObserver {
 
  private:
   struct Beginning {  // a reactor's counters when the stop began
-    uint64_t open, accepted, completed, idle_closed, aborted;
+    uint64_t open, accepted, completed, idle_closed, handed_over, aborted;
   };
 
   void begin(Instant now);

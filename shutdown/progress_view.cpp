@@ -45,6 +45,7 @@ void add(ReactorOutcome& sum, const ReactorOutcome& one) {
   sum.accepted += one.accepted;
   sum.completed += one.completed;
   sum.idle_closed += one.idle_closed;
+  sum.handed_over += one.handed_over;
   sum.aborted += one.aborted;
 }
 
@@ -176,8 +177,9 @@ std::vector<std::string> render_outcome(const std::vector<ReactorOutcome>& react
   for (const auto& [name, reactor] : rows) {
     std::string line = fmt::format("{:<{}} {} open", name, label, reactor.began);
     if (reactor.accepted > 0) line += fmt::format(" and {} accepted", reactor.accepted);
-    line += fmt::format(": {} completed, {} idle closed, {} aborted", reactor.completed, reactor.idle_closed,
-                        reactor.aborted);
+    line += fmt::format(": {} completed, {} idle closed, ", reactor.completed, reactor.idle_closed);
+    if (reactor.handed_over > 0) line += fmt::format("{} handed over, ", reactor.handed_over);
+    line += fmt::format("{} aborted", reactor.aborted);
     lines.push_back(std::move(line));
   }
   fit(lines, size);

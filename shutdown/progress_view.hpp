@@ -40,6 +40,7 @@ struct ReactorOutcome {
   uint64_t accepted = 0;  ///< since then
   uint64_t completed = 0;
   uint64_t idle_closed = 0;
+  uint64_t handed_over = 0;
   uint64_t aborted = 0;
 };
 

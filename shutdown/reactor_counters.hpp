@@ -16,13 +16,14 @@ struct RunningHandler {
 };
 
 /// What one reactor tells the world. Written by its reactor alone (relaxed), read by anyone; on cache lines
-/// of its own. Every accepted connection is counted in exactly one of idle_closed, completed and aborted when
-/// it ends.
+/// of its own. Every accepted connection is counted in exactly one of idle_closed, completed, handed_over and
+/// aborted when it ends.
 struct alignas(128) ReactorCounters {
   std::atomic<uint64_t> accepted{0};
   std::atomic<uint64_t> accepted_while_stopping{0};  ///< of those, after draining began
   std::atomic<uint64_t> idle_closed{0};              ///< closed by us between two requests
   std::atomic<uint64_t> completed{0};                ///< ended in order, or by the peer
+  std::atomic<uint64_t> handed_over{0};              ///< lives on in the process that replaces this one
   std::atomic<uint64_t> aborted{0};                  ///< cut off by us with an exchange unfinished
   std::atomic<uint64_t> active{0};         ///< open, with at least one byte of a request not fully answered
   std::atomic<uint64_t> idle{0};           ///< open, between requests (or silent so far)

@@ -29,6 +29,7 @@ Json json_of(const ReactorTotals& reactor) {
           {"accepted_while_stopping", reactor.accepted_while_stopping},
           {"idle_closed", reactor.idle_closed},
           {"completed", reactor.completed},
+          {"handed_over", reactor.handed_over},
           {"aborted", reactor.aborted}};
 }
 

@@ -20,10 +20,11 @@ struct PhaseSpan {
 /// What became of the connections of one reactor, since it started.
 struct ReactorTotals {
   uint32_t id = 0;                       ///< counts from 0
-  uint64_t accepted = 0;                 ///< is idle_closed + completed + aborted once all have ended
+  uint64_t accepted = 0;                 ///< is the sum of the last four once all have ended
   uint64_t accepted_while_stopping = 0;  ///< of those, after draining began
   uint64_t idle_closed = 0;              ///< closed by the server between two requests
   uint64_t completed = 0;                ///< ended in order, or by the client
+  uint64_t handed_over = 0;              ///< went on, unnoticed, in the process that replaced this one
   uint64_t aborted = 0;                  ///< cut off by the server with a request not answered in full
 };
 
@@ -50,7 +51,7 @@ struct GateReport {
   /// One of the addresses that the server listened on.
   struct Listener {
     std::string address;  ///< "127.0.0.1:8080", "unix:/run/x.sock"; the port is the one in use
-    std::string tier;     ///< "parking", "syn_filter", "unix", "plain"
+    std::string tier;     ///< "parking", "syn_filter", "unix", "plain", "handed_over"
   };
   std::vector<Listener> listeners;  ///< in the order of ServerOptions::listen
   bool certified = false;  ///< no handshake was under way when the listeners closed, and none could begin

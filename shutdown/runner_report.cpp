@@ -89,6 +89,7 @@ void Runner::fill_report(int exit_code) {
                                 .accepted_while_stopping = load(counters.accepted_while_stopping),
                                 .idle_closed = load(counters.idle_closed),
                                 .completed = load(counters.completed),
+                                .handed_over = load(counters.handed_over),
                                 .aborted = load(counters.aborted)});
     report_.late_requests += load(counters.late_requests);
   }
@@ -100,14 +101,17 @@ void Runner::fill_report(int exit_code) {
 void Runner::log_stopped() const {
   uint64_t completed = 0;
   uint64_t idle_closed = 0;
+  uint64_t handed_over = 0;
   for (const ReactorTotals& reactor : report_.reactors) {
     completed += reactor.completed;
     idle_closed += reactor.idle_closed;
+    handed_over += reactor.handed_over;
   }
   log_event(report_.exit_code == 0 ? LogLevel::info : LogLevel::warning, "stopped",
             {{"duration", coordinator_.elapsed()},
              {"completed", completed},
              {"idle_closed", idle_closed},
+             {"handed_over", handed_over},
              {"aborted", report_.aborted.size() + report_.aborted_unlisted},
              {"exit_code", report_.exit_code}});
 }

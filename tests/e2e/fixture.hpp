@@ -80,7 +80,11 @@ class EndToEnd : public testing::TestWithParam<const char*> {
     add_default(arguments, "--reactors", "1");
     add_default(arguments, "--idle-grace", "20ms");
     add_default(arguments, "--report", report_path());
-    server_ = std::make_unique<ServerProcess>(LASTCALL_BINARY, std::move(arguments), std::move(options));
+    start_program(LASTCALL_BINARY, std::move(arguments), std::move(options));
+  }
+
+  void start_program(const std::string& program, Arguments arguments, ProcessOptions options = {}) {
+    server_ = std::make_unique<ServerProcess>(program, std::move(arguments), std::move(options));
     ASSERT_TRUE(server_->wait_for_event("ready")) << server_->log();
     address_ = server_->addresses().at(0);
     if (address_.starts_with("[::]:")) address_ = "127.0.0.1" + address_.substr(4);
@@ -154,13 +158,14 @@ class EndToEnd : public testing::TestWithParam<const char*> {
   }
 
   static void expect_counted_once(const Json& report) {
-    EXPECT_EQ(total(report, "accepted"),
-              total(report, "idle_closed") + total(report, "completed") + total(report, "aborted"))
+    EXPECT_EQ(total(report, "accepted"), total(report, "idle_closed") + total(report, "completed") +
+                                             total(report, "handed_over") + total(report, "aborted"))
         << report.dump(2);
   }
 
- private:
   std::unique_ptr<ServerProcess> server_;
+
+ private:
   std::string address_;
   RawClient settler_;
 };

@@ -13,7 +13,7 @@ ServerStatus sample() {
           .phase = Phase::draining,
           .uptime = 12'345ms,
           .listeners = {{"127.0.0.1:8080", "parking"}, {"[::]:80", "plain", "no filter"}},
-          .reactors = {{0, 10, 1, 2, 3, 4, 5, 6, 7890ns}}};
+          .reactors = {{0, 10, 1, 2, 3, 4, 5, 0, 6, 7890ns}}};
 }
 
 TEST(ServerStatus, IsTheContractsObjectToTheLetter) {
@@ -22,7 +22,7 @@ TEST(ServerStatus, IsTheContractsObjectToTheLetter) {
             R"("listeners":[{"address":"127.0.0.1:8080","gate":"parking"},)"
             R"({"address":"[::]:80","gate":"plain","gate_note":"no filter"}],)"
             R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"active":2,"idle":3,)"
-            R"("idle_closed":4,"completed":5,"aborted":6,"loop_lag_us":7}]})");
+            R"("idle_closed":4,"completed":5,"handed_over":0,"aborted":6,"loop_lag_us":7}]})");
 }
 
 TEST(ServerStatus, NamesEveryPhase) {
@@ -56,6 +56,7 @@ TEST(ServerStatus, ReadsWhatEachReactorTells) {
   second.idle = 3;
   second.idle_closed = 4;
   second.completed = 5;
+  second.handed_over = 8;
   second.aborted = 6;
   second.beat_due_ns = (now - 2s).time_since_epoch().count();
   const auto reactors = read_reactors(control, now);
@@ -69,6 +70,7 @@ TEST(ServerStatus, ReadsWhatEachReactorTells) {
   EXPECT_EQ(reactors[1].idle, 3u);
   EXPECT_EQ(reactors[1].idle_closed, 4u);
   EXPECT_EQ(reactors[1].completed, 5u);
+  EXPECT_EQ(reactors[1].handed_over, 8u);
   EXPECT_EQ(reactors[1].aborted, 6u);
   EXPECT_EQ(reactors[1].loop_lag, 2s);
 }

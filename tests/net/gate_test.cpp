@@ -43,7 +43,7 @@ ListenerGroup open_group(const std::string& text, uint32_t reactors, const GateO
 
 std::vector<Fd> take_all(ListenerGroup& group, uint32_t reactors) {
   std::vector<Fd> listeners;
-  for (uint32_t i = 0; i < reactors; ++i) listeners.push_back(group.take(i));
+  for (uint32_t i = 0; i < reactors; ++i) listeners.push_back(std::move(group.take(i).front()));
   for (const Fd& listener : listeners) ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
   return listeners;
 }
@@ -203,7 +203,7 @@ TEST(Gate, UnixSocketRefusesAndItsQueueIsServed) {
 TEST(Gate, InheritedListenerIsLeftAlone) {
   auto original = open_group("127.0.0.1:0", 1);
   original.let_go();
-  Fd inherited = original.take(0);
+  Fd inherited = std::move(original.take(0).front());
   auto group = open_group("fd:" + std::to_string(inherited.release()), 2);
   EXPECT_EQ(group.tier(), GateTier::plain) << "others may hold it, and want to go on";
 }

@@ -74,7 +74,7 @@ std::vector<int> accept_all(const std::vector<Fd>& listeners, int total) {
 
 std::vector<Fd> take_all(ListenerGroup& group, uint32_t reactors) {
   std::vector<Fd> listeners;
-  for (uint32_t i = 0; i < reactors; ++i) listeners.push_back(group.take(i));
+  for (uint32_t i = 0; i < reactors; ++i) listeners.push_back(std::move(group.take(i).front()));
   return listeners;
 }
 
@@ -201,7 +201,7 @@ TEST(ListenerGroup, TimeWaitDoesNotMatter) {
   {
     auto group = open_group("127.0.0.1:0", 1);
     text = group.text();
-    Fd listener = group.take(0);
+    Fd listener = std::move(group.take(0).front());
     Fd client = connect_to(text);
     Fd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     ASSERT_TRUE(accepted);
@@ -373,7 +373,8 @@ TEST_F(UnixListener, MissingFolder) {
 }
 
 struct InheritedListener : testing::Test {
-  InheritedListener() : original(open_group("127.0.0.1:0", 1)), inherited(original.take(0)) {
+  InheritedListener()
+      : original(open_group("127.0.0.1:0", 1)), inherited(std::move(original.take(0).front())) {
     original.let_go();
   }
   [[nodiscard]] static std::string text(int fd) { return "fd:" + std::to_string(fd); }

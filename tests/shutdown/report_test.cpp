@@ -45,7 +45,7 @@ DrainReport sample() {
           .duration_ms = 1234,
           .deadline_ms = 1500,
           .phases = {{Phase::draining, 0, 1200}, {Phase::forcing, 1200, 1230}},
-          .reactors = {{0, 10, 1, 2, 6, 1}},
+          .reactors = {{0, 10, 1, 2, 6, 0, 1}},
           .aborted = {{"127.0.0.1:5", "GET", "/x", "writing", 900, 77, "deadline"}},
           .late_requests = 3,
           .background = {4, 5, 6},
@@ -57,7 +57,7 @@ TEST(Report, IsTheContractsObjectToTheLetter) {
       to_json(sample()),
       R"({"reason":"SIGTERM","io":"epoll","exit_code":2,"duration_ms":1234,)"
       R"("phases":[{"name":"draining","start_ms":0,"end_ms":1200},{"name":"forcing","start_ms":1200,"end_ms":1230}],)"
-      R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"idle_closed":2,"completed":6,"aborted":1}],)"
+      R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"idle_closed":2,"completed":6,"handed_over":0,"aborted":1}],)"
       R"("aborted":[{"peer":"127.0.0.1:5","method":"GET","target":"/x","state":"writing","age_ms":900,)"
       R"("bytes_sent":77,"why":"deadline"}],"late_requests":3,)"
       R"("background":{"completed":4,"failed":5,"abandoned":6},)"

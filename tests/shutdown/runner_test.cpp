@@ -349,7 +349,7 @@ TEST_F(RunnerTest, LogsTheStopAsEvents) {
     ASSERT_NE(found, std::string::npos) << "missing after byte " << from << ":" << line << "in\n" << log;
     from = found;
   }
-  EXPECT_THAT(log, testing::EndsWith(" completed=0 idle_closed=0 aborted=1 exit_code=2\n"));
+  EXPECT_THAT(log, testing::EndsWith(" completed=0 idle_closed=0 handed_over=0 aborted=1 exit_code=2\n"));
 }
 
 TEST_F(RunnerTest, LogsTheRouteAStuckReactorIsIn) {

@@ -104,10 +104,11 @@ class SimServer {
     worker_.reset();
   }
 
+  void adopt(int fd) { worker_->adopt(Fd(fd)); }
   [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
   [[nodiscard]] const ReactorCounters& counters() { return control.counters(0); }
   [[nodiscard]] uint64_t ended() {
-    return counters().idle_closed + counters().completed + counters().aborted;
+    return counters().idle_closed + counters().completed + counters().handed_over + counters().aborted;
   }
   /// Every connection is counted once: open or ended in one way.
   void expect_balance() { EXPECT_EQ(counters().accepted, ended() + counters().active + counters().idle); }

@@ -99,6 +99,7 @@ ServerProcess::ServerProcess(const std::string& program, std::vector<std::string
   Pipe output = make_pipe();
   Pipe errors = make_pipe();
   const pid_t parent = ::getpid();
+  LASTCALL_CHECK(::prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);  // successors are ours to wait for
   pid_ = ::fork();
   LASTCALL_CHECK(pid_ >= 0);
   if (pid_ == 0) {
@@ -127,6 +128,23 @@ std::optional<int> ServerProcess::wait_exit(Duration patience) {
   output_.finish();
   errors_.finish();
   return exit_code_;
+}
+
+std::optional<int> ServerProcess::follow(Duration patience) {
+  const std::string former = std::to_string(pid_);
+  const auto is_successor = [&](std::string_view line) {
+    return log_field(line, "event") == "upgrade_ready" && log_field(line, "by") == former;
+  };
+  const std::optional<std::string> ready = errors_.wait_for(is_successor, patience);
+  if (!ready) return std::nullopt;
+  pollfd ended{.fd = process_.get(), .events = POLLIN, .revents = 0};
+  if (TEMP_FAILURE_RETRY(::poll(&ended, 1, static_cast<int>(to_ms(patience)))) != 1) return std::nullopt;
+  int status = 0;
+  LASTCALL_CHECK(::waitpid(pid_, &status, 0) == pid_);
+  pid_ = std::stoi(log_field(*ready, "pid"));
+  process_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+  LASTCALL_CHECK(static_cast<bool>(process_));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 std::optional<std::string> ServerProcess::wait_for_line(std::string_view text, Duration patience) const {

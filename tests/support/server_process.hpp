@@ -54,6 +54,11 @@ class ServerProcess {
   /// Exit code, or 128 + signal number; nothing when it still runs after `patience`.
   [[nodiscard]] std::optional<int> wait_exit(Duration patience = 30s);
 
+  /// The process has been told to replace itself: waits for its end, and is about its successor from here on.
+  /// Returns the exit code of the former; nothing, with everything as it was, when no successor became ready
+  /// or the former does not end.
+  [[nodiscard]] std::optional<int> follow(Duration patience = 30s);
+
   [[nodiscard]] std::string standard_output() const { return output_.text(); }
   [[nodiscard]] std::string log() const { return errors_.text(); }  ///< standard error
 

@@ -137,6 +137,8 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--write-timeout", server.write_timeout, parse_duration,
              "without the client taking a byte [30s]");
   add_parsed(app, "--idle-timeout", server.idle_timeout, parse_duration, "between two requests [75s]");
+  add_parsed(app, "--upgrade-timeout", server.upgrade_timeout, parse_duration,
+             "after SIGUSR2, for the new process to become ready [60s]");
   add_parsed(app, "--max-connections", server.max_connections, parse_positive,
              "beyond it: 503 [from the descriptor limit]");
   add_parsed(app, "--max-header-bytes", server.limits.max_header_bytes, parse_header_size,
