@@ -38,7 +38,7 @@ struct LogField {
   /// @}
 };
 
-/// Chooses how and how much is logged; lines go to standard error. Call before threads start.
+/// Chooses how and how much is logged; lines go to standard error. From any thread, also while others log.
 void log_configure(LogFormat format, LogLevel level);
 
 /// Writes one line `<time> <level> event=<name> key=value …`, or one JSON object. From any thread; takes a

@@ -17,7 +17,8 @@ namespace lastcall {
 template <class T>
 class SlotTable {
  public:
-  /// Slots first … first + limit - 1: lower numbers are left to descriptors that are not in the table.
+  /// Slots from `first` on, the lowest that is free of a block: lower numbers are left to descriptors that
+  /// are not in the table.
   explicit SlotTable(uint32_t limit, uint32_t first = 0) : limit_(limit), first_(first) {}
   SlotTable(const SlotTable&) = delete;
   SlotTable& operator=(const SlotTable&) = delete;
@@ -28,7 +29,8 @@ class SlotTable {
   /// Constructs T(token, args...) in a free slot; nullptr when `limit` slots are in use.
   template <class... Args>
   T* acquire(uint8_t kind, Args&&... args) {
-    if (free_ == kNone && !grow()) return nullptr;
+    if (size_ >= limit_) return nullptr;
+    if (free_ == kNone) grow();
     Slot& slot = at(free_);
     uint32_t index = free_;
     free_ = slot.next_free;
@@ -78,6 +80,8 @@ class SlotTable {
 
   [[nodiscard]] uint32_t size() const noexcept { return size_; }
   [[nodiscard]] uint32_t limit() const noexcept { return limit_; }
+  /// What is in use beyond a lower limit stays.
+  void set_limit(uint32_t limit) noexcept { limit_ = limit; }
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -94,16 +98,13 @@ class SlotTable {
   [[nodiscard]] uint32_t capacity() const noexcept { return static_cast<uint32_t>(blocks_.size()) * kBlock; }
   Slot& at(uint32_t index) noexcept { return blocks_[index / kBlock][index % kBlock]; }
 
-  bool grow() {
+  void grow() {
     uint32_t first = capacity();
-    if (first >= limit_) return false;
     blocks_.push_back(std::make_unique<Slot[]>(kBlock));
-    uint32_t end = first + kBlock < limit_ ? first + kBlock : limit_;
-    for (uint32_t index = end; index-- > first;) {
+    for (uint32_t index = first + kBlock; index-- > first;) {
       at(index).next_free = free_;
       free_ = index;
     }
-    return true;
   }
 
   std::vector<std::unique_ptr<Slot[]>> blocks_;

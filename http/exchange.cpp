@@ -73,6 +73,12 @@ SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const R
   waiting_head.fields.reserve(options.limits.max_fields);
 }
 
+void SessionEnvironment::reload(const SessionOptions& changed) {
+  waiting_head.fields.reserve(changed.limits.max_fields);
+  idle_timeout_added = changed.idle_timeout - options.idle_timeout;
+  options = changed;
+}
+
 SessionEnvironment::~SessionEnvironment() {
   // Handlers that were still waiting end here, by the destruction of what they hold.
   for (auto& exchange : exchanges_) {

@@ -91,6 +91,9 @@ struct SessionEnvironment {
   SessionEnvironment& operator=(const SessionEnvironment&) = delete;
   ~SessionEnvironment();
 
+  /// Other options from here on. Sessions are to be told (Session::on_reload); requests under way keep the
+  /// length of body and the deadline that they have.
+  void reload(const SessionOptions& options);
   [[nodiscard]] Exchange& acquire();
   void release(Exchange& exchange) noexcept;
   /// Whether the next answer says Connection: close, so that clients move on little by little while the stop
@@ -104,7 +107,8 @@ struct SessionEnvironment {
   void end_abandoned(Exchange& exchange) noexcept;
 
   Loop& loop;
-  const SessionOptions& options;
+  SessionOptions options;
+  Duration idle_timeout_added{};  ///< by the last reload()
   const Router& router;
   const std::vector<Route>& routes;
   OffloadPool& pool;

@@ -42,8 +42,11 @@ struct ReactorSetup {
   /// From any thread, as long as the reactor's has not been joined.
   std::function<void()> listen{};
   std::function<void(Fd)> adopt{};
-  std::function<void(bool)> sweep{};   ///< Worker::sweep_listeners()
-  bool listens_later = false;          ///< when `listen` is called
+  std::function<void(bool)> sweep{};  ///< Worker::sweep_listeners()
+  bool listens_later = false;         ///< when `listen` is called
+  /// Other options from the reactor's next turn on: set by the thread before `started`, for any thread, as
+  /// long as the reactor has not left.
+  std::function<void(const WorkerOptions&, const SessionOptions&)> reload{};
   std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
   std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed
 };

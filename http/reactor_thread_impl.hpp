@@ -37,6 +37,12 @@ void run_reactor(ReactorSetup& setup) {
     worker->serve(*environment);
     tasks.emplace(worker->loop(), setup.pool, setup.cancel, setup.control);
     setup.tasks = &*tasks;
+    setup.reload = [&worker, &environment](const WorkerOptions& options, const SessionOptions& session) {
+      worker->loop().mailbox.post([&worker, &environment, options, session] {
+        environment->reload(session);
+        worker->reload(options);
+      });
+    };
     Mailbox& mailbox = worker->loop().mailbox;
     setup.listen = [&worker = *worker, &mailbox, &setup] {
       mailbox.post([&worker, &setup] { take_sockets(worker, setup); });

@@ -62,7 +62,7 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
         setups_.emplace_back(ReactorSetup{.worker = {.id = i,
                                                      .max_connections = max_connections_,
                                                      .write_timeout = options_.write_timeout,
-                                                     .measure_lag = !options_.admin.empty(),
+                                                     .measure_lag = measure_lag_ || !options_.admin.empty(),
                                                      .tell_peers = session_.admission->wants_peers()},
                                           .thread_name = "reactor-" + std::to_string(i),
                                           .control = control_,
@@ -116,6 +116,16 @@ Result<void> ReactorThreads::start(const Router& router, const std::vector<Route
   }
   for (ReactorSetup& setup : setups_) background.add_reactor(setup.tasks);
   return result;
+}
+
+void ReactorThreads::reload(const ServerOptions& options, uint32_t max_connections) {
+  const SessionOptions session = session_options(options);
+  for (ReactorSetup& setup : setups_) {
+    WorkerOptions worker = setup.worker;
+    worker.max_connections = max_connections;
+    worker.write_timeout = options.write_timeout;
+    setup.reload(worker, session);
+  }
 }
 
 void ReactorThreads::listen() {

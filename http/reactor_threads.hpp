@@ -31,6 +31,8 @@ class ReactorThreads {
   ReactorThreads& operator=(const ReactorThreads&) = delete;
   ~ReactorThreads();
 
+  /// Before start(): each publishes how late its loop is, whatever the options say.
+  void measure_lag() noexcept { measure_lag_ = true; }
   /// Serves from the groups' sockets, with `later` from listen() on; on an error nothing is left running.
   [[nodiscard]] Result<void> start(const Router& router, const std::vector<Route>& routes,
                                    std::vector<ListenerGroup>& groups, BackgroundTasks& background,
@@ -40,6 +42,8 @@ class ReactorThreads {
   void sweep_listeners(bool shared);
   /// Gives a connection to one of the reactors. One thread at a time, before release().
   void adopt(Fd connection);
+  /// Each reactor takes what may change of the options at its next turn. From any thread, before release().
+  void reload(const ServerOptions& options, uint32_t max_connections);
   /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of
   /// the pool at the deadline: then this object must live for ever.
   [[nodiscard]] bool release(Instant deadline);
@@ -66,6 +70,7 @@ class ReactorThreads {
   uint32_t max_connections_;
   uint32_t next_to_adopt_ = 0;
   bool teardown_open_ = true;
+  bool measure_lag_ = false;
 };
 
 }  // namespace lastcall

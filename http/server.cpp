@@ -56,6 +56,7 @@ struct Server::State {
   std::optional<Error> route_error;  // the first one
   std::vector<StopHook> on_shutdown;
   std::vector<StopHook> on_stopped;
+  ReloadHook on_reload;
   std::stop_source drain;
   std::atomic<bool> stopping{false};
   std::thread thread;  // of start()
@@ -66,7 +67,8 @@ struct Server::State {
     bool at_once = false;
   };
 
-  std::mutex mutex;  // guards what follows: stop() may come from any thread
+  std::mutex mutex;                       // guards what follows: stop() may come from any thread
+  std::optional<ServerOptions> reloaded;  // in place of `options`, which the run refers to
   std::unique_ptr<ServerRun> run;
   std::vector<Wish> early_stops;  // asked for before there was a run
   std::vector<std::pair<std::string, BackgroundTask>> early_tasks;
@@ -89,6 +91,13 @@ struct Server::State {
     return std::min<size_t>(options.max_background_tasks,
                             options.background_threads + options.background_queue);
   }
+  /// As they are now; under the mutex.
+  [[nodiscard]] const ServerOptions& current() const noexcept { return reloaded ? *reloaded : options; }
+  [[nodiscard]] StopOptions stop_options() {
+    const std::lock_guard lock(mutex);
+    return current().stop;
+  }
+  Result<ReloadOutcome> reload(const ServerOptions& wished);
   Result<void> claim();
   Result<ServerRun*> open(bool owns_process);
   ServerRun* publish(std::unique_ptr<ServerRun> opened);
@@ -123,11 +132,12 @@ Result<ServerRun*> Server::State::open(bool owns_process) {
                                 .stopping = stopping,
                                 .stop_by_admin =
                                     [this] {
-                                      ask_to_stop({options.stop, "POST /drain"});
+                                      ask_to_stop({stop_options(), "POST /drain"});
                                     },
                                 .on_shutdown = std::move(on_shutdown),
                                 .on_stopped = {std::make_move_iterator(on_stopped.rbegin()),
                                                std::make_move_iterator(on_stopped.rend())},
+                                .on_reload = std::move(on_reload),
                                 .owns_process = owns_process});
     } catch (const std::exception& failure) {
       opened = error(failure.what());
@@ -167,6 +177,18 @@ void Server::State::ask_to_stop(Wish wish) {
   } else {
     early_stops.push_back(std::move(wish));
   }
+}
+
+Result<ReloadOutcome> Server::State::reload(const ServerOptions& wished) {
+  const std::lock_guard lock(mutex);
+  if (stopping.load(std::memory_order_relaxed)) return closed("the server is stopping");
+  if (!run) return error("the server does not serve yet");
+  ServerOptions merged = current();
+  Result<ReloadOutcome> merge = merge_options(merged, wished);
+  if (!merge || merge->changed.empty()) return merge;
+  if (!run->reload(merged)) return closed("the server is stopping");
+  reloaded = std::move(merged);
+  return merge;
 }
 
 DrainReport Server::State::serve(ServerRun& serving) {
@@ -300,6 +322,17 @@ Server& Server::on_stopped(StopHook hook) {
   return *this;
 }
 
+Server& Server::on_reload(ReloadHook hook) {
+  state_->check_unused();
+  if (!hook) throw std::invalid_argument("an empty hook");
+  state_->on_reload = std::move(hook);
+  return *this;
+}
+
+Result<ReloadOutcome> Server::reload(const ServerOptions& options) {
+  return state_->reload(options);
+}
+
 bool Server::background(std::string name, BackgroundTask task) {
   const int here = reactor_here(state_.get());
   std::lock_guard lock(state_->mutex);
@@ -363,7 +396,7 @@ void Server::stop(const StopOptions& options, std::string reason) {
 }
 
 void Server::stop(std::string reason) {
-  stop(state_->options.stop, std::move(reason));
+  stop(state_->stop_options(), std::move(reason));
 }
 
 Result<DrainReport> Server::shutdown(const StopOptions& options) {
@@ -371,7 +404,7 @@ Result<DrainReport> Server::shutdown(const StopOptions& options) {
 }
 
 Result<DrainReport> Server::shutdown() {
-  return shutdown(state_->options.stop);
+  return shutdown(state_->stop_options());
 }
 
 Result<DrainReport> Server::close() {

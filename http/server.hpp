@@ -4,6 +4,7 @@
 #include <concepts>
 #include <csignal>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -18,6 +19,7 @@
 #include <lastcall/http/forwarded_header.hpp>
 #include <lastcall/http/group.hpp>
 #include <lastcall/http/limits.hpp>
+#include <lastcall/http/reload.hpp>
 #include <lastcall/net/gate_tier.hpp>
 #include <lastcall/shutdown/report.hpp>
 #include <lastcall/shutdown/stop_options.hpp>
@@ -33,8 +35,9 @@ enum class IoChoice : uint8_t { automatic, epoll, io_uring };
 /// an error of run() and start().
 struct ServerOptions {
   std::vector<std::string> listen = {
-      "127.0.0.1:8080"};              ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks
-  uint32_t reactors = 0;              ///< 0: one per usable CPU
+      "127.0.0.1:8080"};  ///< HOST:PORT, [V6]:PORT, :PORT, unix:PATH, fd:N; port 0 picks. With run()
+                          ///< also fd:NAME: all sockets that systemd passed by that name
+  uint32_t reactors = 0;  ///< 0: one per usable CPU
   IoChoice io = IoChoice::automatic;  ///< automatic: io_uring where the kernel lets us, else epoll
   bool pin = false;  ///< reactor i to the i-th usable CPU, connections to the reactor of their CPU
   std::optional<GateTier>
@@ -67,13 +70,18 @@ struct ServerOptions {
   uint32_t background_queue = 1024;  ///< what may wait for one of them
   uint32_t max_background_tasks = 10'000;        ///< of both kinds, that have not ended
   std::vector<int> signals = {SIGTERM, SIGINT};  ///< that run() takes: TERM, INT, QUIT stop; USR2 replaces
-                                                 ///< the process by a new one; HUP and USR1 are logged.
-                                                 ///< Others of the program keep their handlers
+                                                 ///< the process by a new one; HUP is for on_reload(); USR1
+                                                 ///< is logged. Others of the program keep their handlers
   Duration upgrade_timeout = 60s;                ///< for the new process to become ready; then it is killed
-  std::string server_name = "lastcall";          ///< of the Server field
-  std::string admin{};   ///< where the admin listener listens, as `listen`; empty: nowhere
+  bool fd_store = false;  ///< of run(): the service manager keeps the TCP listeners for the next process
+                          ///< (systemd: FileDescriptorStoreMax=)
+  std::string server_name = "lastcall";  ///< of the Server field
+  std::string admin{};                   ///< where the admin listener listens, as `listen`; empty: nowhere
   std::string report{};  ///< where the drain report goes: a file, "-" for standard output, empty for nowhere
 };
+
+/// Called with SIGHUP: see Server::on_reload. May block and may throw.
+using ReloadHook = std::move_only_function<Result<void>()>;
 
 /// The code of the error of a server that has been stopped, or is being used a second time.
 inline constexpr int kServerClosed = ESHUTDOWN;
@@ -126,6 +134,19 @@ class Server {
   /// Called when everything else has ended, one after the other, the last one registered first, inside the
   /// deadline; failures as above. Skipped when a handler could not be ended: it may use what they clean up.
   Server& on_stopped(StopHook hook);
+
+  /// Called with SIGHUP, where it is among the signals of run(): reads the configuration and calls reload().
+  /// On a thread of its own, which may take its time; of signals that come meanwhile one more call is made.
+  /// An error or an exception is logged (`reload_failed`), and the server goes on as it was. Not called from
+  /// the moment a stop begins. Before run().
+  Server& on_reload(ReloadHook hook);
+  /// Takes over other options while the server runs: times, limits, and how a stop goes (all of `stop`, the
+  /// timeouts, `limits`, `max_connections`). What differs in the others is told in `ignored`, and stays; an
+  /// error names the option that cannot be, and nothing is taken over. Each reactor goes by them from its
+  /// next turn on: connections that are idle already, too, while a request under way keeps the rules that it
+  /// began with (the routes' own limits stay, as they come first). From any thread; an error before the
+  /// server serves, and when a stop has begun (code kServerClosed).
+  [[nodiscard]] Result<ReloadOutcome> reload(const ServerOptions& options);
 
   /// Runs work that answers nobody: a function that may block, `void()` or `void(std::stop_token)`, on a
   /// thread of a pool of its own, or a coroutine, `Task<>()` or `Task<>(std::stop_token)`, on a reactor (of a

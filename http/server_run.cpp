@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint64_t kReservedDescriptors = 64;  // for logs, event descriptors, what handlers open
 constexpr uint32_t kMostConnections = 1u << 24;
+constexpr size_t kMostListeners = 64;  // what a worker has slots for
 
 uint32_t connection_limit(const ServerOptions& options, uint32_t reactors) {
   if (options.max_connections != 0) return std::min(options.max_connections, kMostConnections);
@@ -80,6 +81,16 @@ Instant leave_time_for_report(Instant deadline) {
   return deadline - std::min(kReportTime, left / 2);
 }
 
+Result<void> call(ReloadHook& hook) {
+  try {
+    return hook();
+  } catch (const std::exception& thrown) {
+    return error(thrown.what());
+  } catch (...) {
+    return error("not a std::exception");
+  }
+}
+
 void log_listening(const ListenerGroup& group, uint32_t reactors, const char* io, uint32_t max_connections) {
   log_event(LogLevel::info, "listening",
             {{"address", group.text()},
@@ -126,6 +137,7 @@ Result<void> ServerRun::set_up() {
   Result<std::unique_ptr<Admission>> admission = Admission::make(options);
   if (!admission) return std::unexpected(admission.error());
   admission_ = std::move(*admission);
+  if (setup_.owns_process) meet_service_manager();
   // Threads made from here on take no signals: with Signals, or because all are blocked meanwhile.
   std::optional<SignalsBlocked> blocked;
   if (!setup_.owns_process) {
@@ -144,22 +156,69 @@ Result<void> ServerRun::listen(uint32_t reactors) {
   GateOptions gate{.tier = options.gate, .cpus = {}};
   if (options.pin) gate.cpus = pinned_cpus(reactors);
   for (const std::string& text : options.listen) {
-    Result<ListenerGroup> group = open_group(text, reactors, gate);
+    const size_t before = groups_.size();
+    if (Result<void> inherited = inherit(text, reactors, gate); !inherited) return inherited;
+    if (groups_.size() > before) continue;
+    Result<std::vector<Address>> addresses = passed_.resolve(text);
+    if (!addresses) return std::unexpected(addresses.error());
+    for (const Address& address : *addresses) {
+      Result<ListenerGroup> group = open_group(address, reactors, gate);
+      if (!group) return std::unexpected(group.error());
+      group->set_preface(Admission::preface(options, text));
+      groups_.push_back(std::move(*group));
+      asked_.push_back(text);
+    }
+  }
+  if (groups_.size() > kMostListeners)
+    return error("listen: more than " + std::to_string(kMostListeners) + " sockets");
+  return {};
+}
+
+/// Goes on with the predecessor's sockets, where it has them: of a name all, else one address.
+Result<void> ServerRun::inherit(const std::string& text, uint32_t reactors, const GateOptions& gate) {
+  if (!predecessor_) return {};
+  const bool named = PassedSockets::is_named(text);
+  while (std::optional<ListenerParts<Fd>> parts = predecessor_->take(text, false)) {
+    Address address;
+    address.kind = Address::Kind::inherited;
+    address.text = text;
+    if (!named) {
+      Result<Address> parsed = parse_address(text);
+      if (!parsed) return std::unexpected(parsed.error());
+      address = std::move(*parsed);
+    }
+    Result<ListenerGroup> group = ListenerGroup::inherit(address, std::move(*parts), reactors, gate);
     if (!group) return std::unexpected(group.error());
-    group->set_preface(Admission::preface(options, text));
+    group->set_preface(Admission::preface(setup_.options, text));
     groups_.push_back(std::move(*group));
+    asked_.push_back(text);
+    if (!named) break;
   }
   return {};
 }
 
-/// With the predecessor's sockets, where it has them.
-Result<ListenerGroup> ServerRun::open_group(const std::string& text, uint32_t reactors,
+Result<ListenerGroup> ServerRun::open_group(const Address& address, uint32_t reactors,
                                             const GateOptions& gate) {
-  Result<Address> address = parse_address(text);
-  if (!address) return std::unexpected(address.error());
-  std::optional<ListenerParts<Fd>> parts = predecessor_ ? predecessor_->take(text, false) : std::nullopt;
-  if (parts) return ListenerGroup::inherit(*address, std::move(*parts), reactors, gate);
-  return ListenerGroup::open(*address, reactors, setup_.options.backlog, gate);
+  const int backlog = setup_.options.backlog;
+  std::optional<Address> kept;
+  if (store_) {
+    Result<std::optional<Address>> listening = store_->listen(address, backlog);
+    if (!listening) return std::unexpected(listening.error());
+    kept = std::move(*listening);
+  }
+  return ListenerGroup::open(kept ? *kept : address, reactors, backlog, gate);
+}
+
+/// What it gives by the environment, before there is another thread.
+void ServerRun::meet_service_manager() {
+  service_.emplace(ServiceEnvironment::take());
+  passed_ = PassedSockets::take();
+  if (!setup_.options.fd_store) return;
+  if (service_->wanted()) {
+    store_.emplace(passed_, *service_);
+  } else {
+    log_event(LogLevel::warning, "no_fd_store", {{"why", "NOTIFY_SOCKET is not set"}});
+  }
 }
 
 Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
@@ -169,6 +228,8 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
   threads_ =
       std::make_unique<ReactorThreads>(setup_.server, options, *admission_, reactors, max_connections_);
   gate_.emplace(groups_, threads_->control());
+  if (service_ && service_->wanted()) reporter_.emplace(threads_->control(), *service_);
+  if (service_ && service_->watchdog() > 0s) threads_->measure_lag();
   if (setup_.owns_process) upgrade_.emplace(upgrade_options());
   runner_.emplace(threads_->control(), runner_options());
   background_.emplace(threads_->control(), runner_->tasks(),
@@ -177,8 +238,12 @@ Result<void> ServerRun::begin(bool uring, uint32_t reactors) {
                                                .most = options.max_background_tasks,
                                                .hooks = static_cast<uint32_t>(setup_.on_shutdown.size()),
                                                .begin = [server = setup_.server] { work_for(server); }});
+  if (setup_.on_reload && signals_)
+    reload_ = std::make_unique<ReloadThread>([this] { read_configuration(); });
   // The first to answer and the last to leave: whoever watches the process sees all of its life.
   if (Result<void> opened = open_admin(); !opened) return opened;
+  if (store_) store_->forget_rest();
+  passed_.close_rest();
   return threads_->start(setup_.router, setup_.routes, groups_, *background_, uring, predecessor_ != nullptr);
 }
 
@@ -234,7 +299,7 @@ std::vector<OfferedListener> ServerRun::offer() const {
                                        .sockets = static_cast<uint32_t>(parts.sockets.size())},
                        .parts = std::move(parts)});
   };
-  for (size_t i = 0; i < groups_.size(); ++i) add(setup_.options.listen[i], false, groups_[i].parts());
+  for (size_t i = 0; i < groups_.size(); ++i) add(asked_[i], false, groups_[i].parts());
   if (admin_) add(setup_.options.admin, true, admin_->parts());
   return offered;
 }
@@ -249,9 +314,15 @@ void ServerRun::close_gate() {
   gate_->close();
 }
 
+/// On the runner's thread: must return soon.
 void ServerRun::on_signal(int number) {
   if (number == SIGUSR2 && upgrade_) return upgrade_->begin();
-  log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
+  if (number != SIGHUP || !reload_) {
+    log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
+  } else if (!reload_->request()) {
+    log_event(LogLevel::info, "signal_ignored",
+              {{"signal", signal_name(number)}, {"why", "the server is stopping"}});
+  }
 }
 
 RunnerOptions ServerRun::runner_options() {
@@ -259,9 +330,11 @@ RunnerOptions ServerRun::runner_options() {
       .stop = setup_.options.stop,
       .signals = signals_ ? &*signals_ : nullptr,
       .io = io_,
+      .service = reporter_ ? &*reporter_ : nullptr,
       .on_begin =
           [this] {
             setup_.stopping.store(true, std::memory_order_relaxed);
+            if (reload_) reload_->close();
             if (upgrade_) upgrade_->end_attempt();
             if (predecessor_) predecessor_->close_input();
             background_->run_hooks(std::move(setup_.on_shutdown));
@@ -279,11 +352,44 @@ RunnerOptions ServerRun::runner_options() {
       .leave_at_deadline = setup_.owns_process};
 }
 
+/// On the thread for that.
+void ServerRun::read_configuration() {
+  work_for(setup_.server);
+  if (service_) service_->reloading(monotonic_now());
+  const Result<void> read = call(setup_.on_reload);
+  if (!read) log_event(LogLevel::error, "reload_failed", {{"error", read.error().message}});
+  if (service_) service_->ready(read ? serving() : serving() + "; the last reload failed");
+}
+
+/// For people, in one line.
+std::string ServerRun::serving() const {
+  std::string text = "serving on";
+  for (const ListenerGroup& group : groups_) text += " " + group.text();
+  return text + ", " + io_ + ", reactors: " + std::to_string(threads_->control().reactors());
+}
+
+bool ServerRun::reload(const ServerOptions& options) {
+  const std::lock_guard lock(reload_mutex_);
+  if (reactors_over_) return false;
+  runner_->set_stop_options(options.stop);
+  threads_->reload(options, connection_limit(options, threads_->control().reactors()));
+  return true;
+}
+
 /// Listens and answers from here on; nothing when it is not wanted.
 Result<void> ServerRun::open_admin() {
   if (setup_.options.admin.empty()) return {};
-  const std::string& text = setup_.options.admin;
+  std::string text = setup_.options.admin;
   std::optional<ListenerParts<Fd>> parts = predecessor_ ? predecessor_->take(text, true) : std::nullopt;
+  if (!parts) {
+    Result<std::vector<Address>> addresses = passed_.resolve(text);
+    if (!addresses) return error("--admin: " + addresses.error().message);
+    if (addresses->size() > 1) return error("--admin " + text + ": is more than one socket");
+    if (addresses->front().kind == Address::Kind::inherited)
+      text = "fd:" + std::to_string(addresses->front().fd);
+  } else if (PassedSockets::is_named(text)) {
+    text = "fd:0";  // the parts are what counts
+  }
   Result<ListenerGroup> group = AdminListener::listen(text, std::move(parts));
   if (!group) return std::unexpected(group.error());
   admin_ = std::make_unique<AdminListener>(std::move(*group), describe());
@@ -330,6 +436,8 @@ void ServerRun::tell_ready() {
     log_event(LogLevel::info, "admin_listening", {{"address", admin_->text()}});
   }
   log_event(LogLevel::info, "ready", {{"pid", ::getpid()}, {"after", monotonic_now() - began_}});
+  if (store_) store_->keep();
+  if (service_) service_->ready(serving());
 }
 
 std::vector<std::string> ServerRun::addresses() const {
@@ -340,6 +448,10 @@ std::vector<std::string> ServerRun::addresses() const {
 
 DrainReport ServerRun::serve() {
   DrainReport report = runner_->run();
+  {
+    const std::lock_guard lock(reload_mutex_);
+    reactors_over_ = true;
+  }
   report.gate = gate_->report();
   end_tasks(report);
   leave(report);
@@ -353,7 +465,8 @@ void ServerRun::end_tasks(DrainReport& report) {
   const size_t stuck = runner_->stuck().size();
   const Instant limit = leave_time_for_report(runner_->deadline());
   const bool tasks_ended = background_->close_until(limit);
-  left_behind_ = stuck > 0 || !threads_->release(limit) || !tasks_ended;
+  const bool reload_ended = !reload_ || reload_->wait_until(limit);
+  left_behind_ = stuck > 0 || !reload_ended || !threads_->release(limit) || !tasks_ended;
   if (left_behind_) {
     log_event(LogLevel::warning, "leaving_threads_behind",
               {{"stuck_reactors", stuck}, {"blocking_handlers", threads_->pool().running()}});

@@ -375,6 +375,18 @@ void Session::on_deadline() {
   }
 }
 
+/// Who is idle is so under the new idle timeout. Requests keep the times that they began with.
+void Session::on_reload(Instant earliest) {
+  const bool idle = state_ == State::head && !scanner_.started() && link_.bytes_written() != 0;
+  if (!idle) return;
+  const Duration added = environment_.idle_timeout_added;
+  const Duration whole = environment_.options.idle_timeout;
+  Instant moved = deadline_ == kNever ? after(loop().now, whole)
+                  : added < 0s        ? deadline_ + added
+                                      : after(deadline_, added);
+  deadline_ = std::max(moved, std::min(deadline_, earliest));
+}
+
 void Session::on_drain() {
   if (state_ == State::hijacked && exchange_->stream->leaves_at_stop()) return leave_at_stop();
   const bool slow_head = state_ == State::head && scanner_.started();

@@ -34,6 +34,7 @@ class Session {
   [[nodiscard]] Instant deadline() const noexcept { return deadline_; }
   void on_deadline();
   void on_drain();
+  void on_reload(Instant earliest);
   /// `unread`: a request has come that was not read yet.
   void on_force(bool unread);
   /// The request that is not answered in full: since when, and the pattern of its route; kNever: none.

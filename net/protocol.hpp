@@ -35,6 +35,9 @@ namespace lastcall {
 ///   on_force(unread)         the stop is over for an active connection, or one with a request unread in its
 ///                            socket: answer 503 where no head was sent, or break off
 ///   refuse_overload()        over the connection limit: answer 503 and close
+///   on_reload(earliest)      the environment's options are others now; what is due sooner for that, but
+///   would
+///                            have been due already, is due at `earliest`
 ///   describe(now, sink)      tells who is not answered in full, for the report; takes no memory unless the
 ///                            sink says that it may
 ///   unanswered()             since when a request is not answered in full, kNever for none, and its route
@@ -61,6 +64,7 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.on_drain() } -> std::same_as<void>;
   { p.on_force(true) } -> std::same_as<void>;
   { p.refuse_overload() } -> std::same_as<void>;
+  { p.on_reload(Instant()) } -> std::same_as<void>;
   { p.describe(Instant(), sink) } -> std::same_as<void>;
   { p.unanswered() } -> std::same_as<std::pair<Instant, const char*>>;
   { p.on_detach(std::shared_ptr<DetachedConnection>()) } -> std::same_as<void>;

@@ -54,6 +54,10 @@ class Worker {
   void sweep_listeners(bool shared);
   /// Takes over a connection that was accepted elsewhere, whatever the limit.
   void adopt(Fd connection, Preface preface = Preface::none);
+  /// Other options from here on (`id` and `measure_lag` stay), and the environment's are others already. From
+  /// a message of the mailbox. A connection beyond a lower limit stays; who is slow to take an answer has the
+  /// whole of a new write timeout.
+  void reload(const WorkerOptions& options);
   /// Turns until the phase `stopped`, then ends what is left.
   void run();
   /// One turn of the loop: sleeps until something happens, acts on it, and sends what was answered.
@@ -137,6 +141,7 @@ class Worker {
   void on_phase();
   void begin_drain();
   void publish_oldest();
+  [[nodiscard]] static Duration share(const Conn& connection, Duration spread) noexcept;
   [[nodiscard]] Instant grace_end(const Conn& connection) const noexcept;
   void close_listeners();
   void finish_listener(Listener& listener);

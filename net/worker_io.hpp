@@ -49,6 +49,23 @@ void Worker<B, P>::run() {
 }
 
 template <class B, class P>
+void Worker<B, P>::reload(const WorkerOptions& options) {
+  touch_now();
+  options_.max_connections = options.max_connections;
+  options_.write_timeout = options.write_timeout;
+  options_.linger_timeout = options.linger_timeout;
+  // Also with more inside than may be now there is room to answer who is turned away.
+  connections_.set_limit(std::max(options.max_connections, connections_.size()) + kOverloadSlack);
+  connections_.for_each([this](Conn& connection) {
+    if (connection.state_ != State::open) return;
+    if (connection.sending_ && connection.reason_ == CloseReason::none)
+      connection.due_ = after(loop_.now, options_.write_timeout);
+    connection.protocol_.on_reload(after(loop_.now, share(connection, kIdleSpread)));
+    connection.touch();  // is armed anew where something is due sooner
+  });
+}
+
+template <class B, class P>
 void Worker<B, P>::touch_now() noexcept {
   loop_.now = io().now();
   if (loop_.now < wall_due_) return;

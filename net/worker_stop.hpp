@@ -61,15 +61,21 @@ void Worker<B, P>::publish_oldest() {
   loop_.timers.arm(look_for_oldest_, loop_.now + kLookForOldest);
 }
 
-/// When an idle connection is closed whose grace begins now. Not all at once: their clients come back,
-/// elsewhere, in the same instant.
+/// Of a time over which connections are closed that all could be at once: their clients would come back in
+/// the same instant.
+template <class B, class P>
+Duration Worker<B, P>::share(const Conn& connection, Duration spread) noexcept {
+  const uint32_t place =
+      connection.token_.slot * 0x9e3779b1u;  // evenly over 32 bits, whatever the slots in use
+  return Duration((spread.count() * int64_t{place >> 8}) >> 24);
+}
+
+/// When an idle connection is closed whose grace begins now.
 template <class B, class P>
 Instant Worker<B, P>::grace_end(const Conn& connection) const noexcept {
   const Duration grace = control_.idle_grace();
   const Duration spread = std::min(grace / 4, kIdleSpread);
-  const uint32_t place =
-      connection.token_.slot * 0x9e3779b1u;  // evenly over 32 bits, whatever the slots in use
-  return after(after(loop_.now, grace), Duration((spread.count() * int64_t{place >> 8}) >> 24));
+  return after(after(loop_.now, grace), share(connection, spread));
 }
 
 template <class B, class P>

@@ -50,6 +50,11 @@ void Runner::request_stop(const StopOptions& options, std::string reason) {
   queue({options, std::move(reason)});
 }
 
+void Runner::set_stop_options(const StopOptions& options) {
+  const std::lock_guard lock(mutex_);
+  options_.stop = options;
+}
+
 void Runner::request_force(std::string why) {
   queue({.options = {}, .reason = std::move(why), .force = true});
 }
@@ -67,13 +72,14 @@ DrainReport Runner::run() {
   LASTCALL_CHECK(!started_);
   started_ = true;
   while (!coordinator_.finished()) {
-    wait_until(std::min(coordinator_.next_wake(), observer_.next_due()));
+    wait_until(std::min({coordinator_.next_wake(), observer_.next_due(), service_due()}));
     look_at_reactors();  // first: woken late, it must not judge by what it knew before
     if (!coordinator_.finished()) {
       take_signals();
       take_requests();
     }
     observer_.look(moment(coordinator_.phase()));
+    tell_service();
   }
   return std::move(report_);
 }
@@ -83,7 +89,8 @@ bool Runner::wait_for_tasks(Instant limit) {
     control_.clear_wake();
     if (tasks_.running.load(std::memory_order_acquire) == 0) return true;
     if (is_forced_at_the_end() || monotonic_now() >= limit) return false;
-    wait_until(limit);
+    tell_service();
+    wait_until(std::min(limit, service_due()));
   }
 }
 
@@ -137,7 +144,12 @@ void Runner::on_stop_signal(int number) {
     const Coordinator::Input force = Coordinator::ForceRequested{};
     return feed({&force, 1});
   }
-  ask({options_.stop, signal_name(number), number == SIGQUIT});
+  StopOptions options;
+  {
+    const std::lock_guard lock(mutex_);
+    options = options_.stop;
+  }
+  ask({options, signal_name(number), number == SIGQUIT});
 }
 
 void Runner::on_other_signal(int number) {
@@ -254,8 +266,21 @@ ProgressObserver::Moment Runner::moment(Phase phase) const noexcept {
           .now = monotonic_now()};
 }
 
+Instant Runner::service_due() const noexcept {
+  return options_.service != nullptr ? options_.service->next_due() : kNever;
+}
+
+ServiceReporter::Moment Runner::service_moment() const noexcept {
+  return {.phase = coordinator_.phase(), .deadline = coordinator_.deadline(), .now = monotonic_now()};
+}
+
+void Runner::tell_service() {
+  if (options_.service != nullptr) options_.service->look(service_moment());
+}
+
 void Runner::act(const Coordinator::Enter& entered) {
   if (options_.on_begin) std::exchange(options_.on_begin, {})();
+  if (options_.service != nullptr) options_.service->begin(service_moment(), coordinator_.reason());
   auto [active, idle] = observer_.totals();  // as the phase found them
   observer_.enter(moment(entered.phase));
   if (entered.phase >= Phase::draining && options_.on_drain) std::exchange(options_.on_drain, {})();

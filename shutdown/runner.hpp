@@ -13,6 +13,7 @@
 #include <lastcall/shutdown/coordinator.hpp>
 #include <lastcall/shutdown/progress_observer.hpp>
 #include <lastcall/shutdown/report.hpp>
+#include <lastcall/shutdown/service_reporter.hpp>
 #include <lastcall/shutdown/signals.hpp>
 #include <lastcall/shutdown/task_counters.hpp>
 #include <lastcall/shutdown/watchdog.hpp>
@@ -26,9 +27,10 @@ struct QueuedConnection {
 };
 
 struct RunnerOptions {
-  StopOptions stop{};          ///< of a stop by signal
-  Signals* signals = nullptr;  ///< nullptr: the program handles its signals itself
-  std::string io{};            ///< name of the I/O backend, for the report
+  StopOptions stop{};                  ///< of a stop by signal
+  Signals* signals = nullptr;          ///< nullptr: the program handles its signals itself
+  std::string io{};                    ///< name of the I/O backend, for the report
+  ServiceReporter* service = nullptr;  ///< tells the service manager how it goes; outlives the runner
   /// Called once each, on the runner's thread, as the stop begins, before anybody is told of it, and when
   /// forcing has begun. Must return at once.
   std::move_only_function<void()> on_begin{};
@@ -73,6 +75,9 @@ class Runner {
   /// it.
   void request_stop(const StopOptions& options, std::string reason);
 
+  /// Options of stops by signal from here on. From any thread; one that has begun keeps its own.
+  void set_stop_options(const StopOptions& options);
+
   /// As a second signal: what is under way is cut off now. It does nothing before a request to stop.
   void request_force(std::string why);
 
@@ -116,6 +121,9 @@ class Runner {
   void act_on(const std::vector<Coordinator::Action>& actions);
   void tell_of_tasks(uint64_t open, uint64_t tasks);
   [[nodiscard]] ProgressObserver::Moment moment(Phase phase) const noexcept;
+  [[nodiscard]] Instant service_due() const noexcept;
+  [[nodiscard]] ServiceReporter::Moment service_moment() const noexcept;
+  void tell_service();
 
   void act(const Coordinator::Enter& entered);
   void act(const Coordinator::Progress&);
@@ -143,7 +151,7 @@ class Runner {
   Fd request_fd_;
   Fd timer_;                  // ready from wake_at_ on
   Instant wake_at_ = kNever;  // what it is set to
-  std::mutex mutex_;          // guards requests_
+  std::mutex mutex_;          // guards requests_ and options_.stop
   std::vector<Request> requests_;
 
   Watchdog watchdog_;  // destroyed first

@@ -89,6 +89,24 @@ TEST(SlotTable, RefusesBeyondTheLimitAndRecovers) {
   EXPECT_EQ(alive, 0);
 }
 
+TEST(SlotTable, LimitMayMove) {
+  SlotTable<Thing> table(100);
+  std::vector<Thing*> things;
+  while (Thing* thing = table.acquire(1, "thing")) things.push_back(thing);
+  ASSERT_EQ(things.size(), 100u);
+  table.set_limit(110);
+  while (Thing* thing = table.acquire(1, "thing")) things.push_back(thing);
+  ASSERT_EQ(things.size(), 110u);
+  table.set_limit(50);
+  for (; things.size() > 50; things.pop_back()) {
+    EXPECT_EQ(table.acquire(1, "too many"), nullptr);
+    table.release(*things.back());
+  }
+  EXPECT_EQ(table.acquire(1, "too many"), nullptr);
+  table.release(*things.back());
+  EXPECT_NE(table.acquire(1, "again"), nullptr);
+}
+
 TEST(SlotTable, AddressesStayWhenItGrows) {
   SlotTable<Thing> table(1000);
   Thing* first = table.acquire(1, "first");

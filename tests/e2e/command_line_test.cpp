@@ -74,6 +74,7 @@ TEST(CommandLine, HelpNamesEveryOption) {
                                "--version",
                                "--config",
                                "--admin",
+                               "--fd-store",
                                "demo"}) {
       EXPECT_THAT(help.output, HasSubstr(option));
     }

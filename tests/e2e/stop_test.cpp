@@ -193,7 +193,7 @@ TEST_P(Stop, NotOnOtherSignals) {
     server().signal(number);
     EXPECT_EQ(client.ask(get_request("/plaintext")).status, 200);
   }
-  for (const char* name : {"SIGHUP", "SIGUSR1"}) EXPECT_TRUE(server().wait_for_line(name)) << name;
+  for (const char* name : {"reloaded", "SIGUSR1"}) EXPECT_TRUE(server().wait_for_line(name)) << name;
   EXPECT_EQ(get("/plaintext").status, 200);
 }
 

@@ -78,6 +78,15 @@ class SimServer {
   }
   [[nodiscard]] bool acknowledged(Phase phase) { return control.acknowledged(0) >= phase; }
 
+  /// As the reactor's thread takes other options.
+  void reload(const WorkerOptions& options, const SessionOptions& session) {
+    worker_->loop().mailbox.post([this, options, session] {
+      environment_->reload(session);
+      worker_->reload(options);
+    });
+    settle();
+  }
+
   /// What the reactor's thread does once its loop is left.
   void shut_down() {
     if (control.phase() < Phase::draining) enter(Phase::draining);

@@ -342,6 +342,62 @@ TEST_P(WorkerTest, BeyondTheLimitIsAnswered503) {
   server.expect_balance();
 }
 
+TEST_P(WorkerTest, ReloadMovesTheLimit) {
+  SimServer server(sim(), {.id = 0, .max_connections = 1});
+  SimPeer first = server.connect();
+  server.run_for(1ms);
+  server.reload({.id = 0, .max_connections = 400}, {});
+  std::vector<SimPeer> more;
+  for (int i = 0; i < 399; ++i) {
+    more.push_back(server.connect());
+    server.run_for(1ms);
+  }
+  EXPECT_EQ(server.counters().idle, 400u);
+  server.reload({.id = 0, .max_connections = 2}, {});
+  EXPECT_EQ(server.counters().idle, 400u) << "who is inside stays";
+  SimPeer late = server.connect();
+  server.run_for(1ms);
+  EXPECT_EQ(parse_answer(late.read_all()).status, 503);
+  late.close();
+  server.run_for(1ms);
+  server.expect_balance();
+}
+
+// Its timer is set for a minute later.
+TEST_P(WorkerTest, ReloadArmsAnewWhoIsIdle) {
+  SimServer server(sim(), {}, {.limits = {}, .idle_timeout = 60s});
+  std::vector<SimPeer> peers;
+  for (int i = 0; i < 100; ++i) {
+    peers.push_back(server.connect());
+    peers.back().write(get("/plaintext"));
+  }
+  server.run_for(1s);
+  ASSERT_EQ(server.counters().idle, 100u);
+  server.reload({}, {.limits = {}, .idle_timeout = 500ms});
+  EXPECT_GT(server.counters().idle, 50u) << "not all in one instant";
+  server.run_for(110ms);
+  for (SimPeer& peer : peers) {
+    static_cast<void>(peer.read_all());
+    EXPECT_TRUE(peer.saw_eof());
+  }
+  server.expect_balance();
+}
+
+TEST_P(WorkerTest, ReloadGivesASlowReaderTheNewWriteTimeout) {
+  SimServer server(sim(), {.id = 0, .write_timeout = Duration::max()});
+  SimPeer peer = server.connect();
+  peer.set_window(100);
+  peer.write(get("/big?n=100000"));
+  server.run_for(1000s);
+  ASSERT_EQ(server.counters().active, 1u);
+  server.reload({.id = 0, .write_timeout = 5s}, {});
+  server.run_for(4s);
+  EXPECT_EQ(server.counters().active, 1u);
+  server.run_for(7s);
+  EXPECT_EQ(server.counters().aborted, 1u);
+  server.expect_balance();
+}
+
 TEST_P(WorkerTest, OutOfDescriptorsWaitsForAConnectionToEnd) {
   SimServer server(sim());
   server.network.options().descriptor_limit = 2;  // the listener and one more

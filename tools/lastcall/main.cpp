@@ -5,6 +5,7 @@
 
 #include "demo.hpp"
 #include "options.hpp"
+#include "reload.hpp"
 #include "version.hpp"
 
 namespace {
@@ -30,7 +31,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   log_configure(options.log_format, options.log_level);
-  Server server(std::move(options.server));
+  Server server(options.server);
   tool::add_demo_routes(server, options.allow_remote_shutdown);
+  tool::reload_with_hup(server, options, [argc, argv] { return tool::read_options_again(argc, argv); });
   return server.run();
 }

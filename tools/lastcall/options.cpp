@@ -139,7 +139,8 @@ void add_client_options(CLI::App& app, ServerOptions& server) {
 void add_server_options(CLI::App& app, Options& options) {
   ServerOptions& server = options.server;
   add_list(app, "--listen", server.listen,
-           "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH or fd:N; repeatable")
+           "HOST:PORT, [V6]:PORT, :PORT (dual stack), unix:PATH, fd:N, or fd:NAME of a socket that systemd "
+           "passed; repeatable")
       ->capture_default_str();
   add_parsed(app, "--reactors", server.reactors, parse_reactors,
              "threads that serve; auto: one per usable CPU");
@@ -176,6 +177,8 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--admin", server.admin, parse_admin,
              "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
              "as of --listen, or off [off]");
+  app.add_flag("--fd-store", server.fd_store,
+               "systemd keeps the TCP listeners for the next process; needs FileDescriptorStoreMax=");
   app.add_flag("--allow-remote-shutdown", options.allow_remote_shutdown,
                "POST /shutdown starts the stop; else it is 404");
   app.add_option("--report", server.report,
@@ -208,6 +211,31 @@ void apply_config(CLI::App& app, const std::string& path) {
   }
 }
 
+/// All of it: flags over environment over file. Throws CLI::ParseError.
+void parse(CLI::App& app, int argc, char** argv, Options& options) {
+  options.server.signals.assign(Signals::kAll.begin(), Signals::kAll.end());
+  std::string config;
+  app.add_option("--config", config, "read options from a TOML file with lines such as idle-grace = \"2s\"");
+  app.add_flag("--version", options.version, "print version, build, kernel and io, and exit");
+  app.add_flag("--json", options.json, "with --version: as JSON");
+  CLI::App* demo = app.add_subcommand("demo", "serve the demonstration routes");
+  demo->fallthrough();  // flags may stand behind the command
+  app.require_subcommand(0, 1);
+  add_server_options(app, options);
+  for (CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (name != "--help" && name != "--version" && name != "--json") {
+      option->envname(environment_name(option->get_name()));
+    }
+  }
+  app.parse(argc, argv);
+  if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
+  if (!config.empty()) apply_config(app, config);
+  const StopOptions& stop = options.server.stop;
+  if (stop.announce > 0s && stop.announce >= stop.deadline)
+    throw CLI::ValidationError("--announce", "must be shorter than --deadline, of which it is a part");
+}
+
 }  // namespace
 
 Duration parse_duration(const std::string& text) {
@@ -234,30 +262,10 @@ uint64_t parse_size(const std::string& text) {
 }
 
 std::variant<Options, int> parse_options(int argc, char** argv) {
-  Options options;
-  options.server.signals.assign(Signals::kAll.begin(), Signals::kAll.end());
   CLI::App app{"lastcall: an HTTP server that stops without losing a request"};
-  std::string config;
-  app.add_option("--config", config, "read options from a TOML file with lines such as idle-grace = \"2s\"");
-  app.add_flag("--version", options.version, "print version, build, kernel and io, and exit");
-  app.add_flag("--json", options.json, "with --version: as JSON");
-  CLI::App* demo = app.add_subcommand("demo", "serve the demonstration routes");
-  demo->fallthrough();  // flags may stand behind the command
-  app.require_subcommand(0, 1);
-  add_server_options(app, options);
-  for (CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_name();
-    if (name != "--help" && name != "--version" && name != "--json") {
-      option->envname(environment_name(option->get_name()));
-    }
-  }
+  Options options;
   try {
-    app.parse(argc, argv);
-    if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
-    if (!config.empty()) apply_config(app, config);
-    const StopOptions& stop = options.server.stop;
-    if (stop.announce > 0s && stop.announce >= stop.deadline)
-      throw CLI::ValidationError("--announce", "must be shorter than --deadline, of which it is a part");
+    parse(app, argc, argv, options);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
       app.exit(error);
@@ -265,6 +273,17 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     }
     std::cerr << "lastcall: " << error.what() << "\nTry 'lastcall --help'.\n";
     return 1;
+  }
+  return options;
+}
+
+Result<Options> read_options_again(int argc, char** argv) {
+  CLI::App app;
+  Options options;
+  try {
+    parse(app, argc, argv, options);
+  } catch (const CLI::ParseError& failure) {
+    return error(failure.what());
   }
   return options;
 }

@@ -1,0 +1,57 @@
+#include <chrono>
+#include <utility>
+
+#include <lastcall/core/thread.hpp>
+#include <lastcall/http/reload_thread.hpp>
+
+namespace lastcall {
+
+ReloadThread::ReloadThread(std::move_only_function<void()> reload)
+    : reload_(std::move(reload)), thread_([this] { run(); }) {}
+
+ReloadThread::~ReloadThread() {
+  close();
+  thread_.join();
+}
+
+bool ReloadThread::request() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    wanted_ = true;
+  }
+  changed_.notify_all();
+  return true;
+}
+
+void ReloadThread::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
+}
+
+bool ReloadThread::wait_until(Instant deadline) {
+  std::unique_lock lock(mutex_);
+  // libstdc++'s steady_clock is CLOCK_MONOTONIC.
+  return changed_.wait_until(lock, std::chrono::steady_clock::time_point(deadline.time_since_epoch()),
+                             [this] { return ended_; });
+}
+
+void ReloadThread::run() {
+  set_thread_name("reload");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return wanted_ || closed_; });
+    if (closed_) break;
+    wanted_ = false;
+    lock.unlock();
+    reload_();
+    lock.lock();
+  }
+  ended_ = true;
+  changed_.notify_all();
+}
+
+}  // namespace lastcall
