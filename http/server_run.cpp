@@ -293,7 +293,8 @@ AdminOptions ServerRun::describe() const {
                      .drain = setup_.stop_by_admin,
                      .session = session_options(setup_.options),
                      .write_timeout = setup_.options.write_timeout,
-                     .server_name = setup_.options.server_name};
+                     .server_name = setup_.options.server_name,
+                     .desks = &threads_->desks()};
   for (const ListenerGroup& group : groups_) {
     admin.listeners.push_back({group.text(), std::string(to_string(group.tier())), group.gate_note()});
   }

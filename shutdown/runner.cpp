@@ -229,6 +229,7 @@ void Runner::feed(std::span<const Coordinator::Input> inputs) {
 
 std::vector<Coordinator::Action> Runner::decide(std::span<const Coordinator::Input> inputs) {
   std::vector<Coordinator::Action> actions = coordinator_.step(inputs, monotonic_now());
+  control_.note_deadline(coordinator_.deadline());
   if (options_.leave_at_deadline) guard_deadline();
   return actions;
 }

@@ -95,7 +95,8 @@ TEST_P(Admin, AnswersItsRoutes) {
   start();
   EXPECT_THAT(admin(), testing::StartsWith("127.0.0.1:"));
   EXPECT_NE(admin(), "127.0.0.1:0");
-  for (const char* target : {"/livez", "/readyz", "/status", "/status?pretty"}) {
+  for (const char* target :
+       {"/livez", "/readyz", "/status", "/status?pretty", "/status?requests=1", "/metrics", "/"}) {
     const HttpAnswer answer = look(target);
     EXPECT_EQ(answer.status, 200) << target;
     EXPECT_EQ(answer.header("Cache-Control"), "no-store") << target;
@@ -105,7 +106,7 @@ TEST_P(Admin, AnswersItsRoutes) {
     EXPECT_EQ(head.status, 200) << target;
     EXPECT_NE(head.header("Content-Length"), "0") << target;
   }
-  for (const char* target : {"/", "/plaintext", "/livez/x", "/drain/now"}) {
+  for (const char* target : {"/index.html", "/plaintext", "/livez/x", "/drain/now"}) {
     EXPECT_EQ(look(target).status, 404) << target;
   }
 }
