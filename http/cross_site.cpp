@@ -15,7 +15,8 @@ bool same_text(std::string_view left, std::string_view right) noexcept {
 
 /// Without its port, and without the brackets of an IPv6 address.
 std::string_view name_of(std::string_view host) noexcept {
-  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  const size_t bracket = host.find(']');
+  if (host.starts_with('[') && bracket != std::string_view::npos) return host.substr(1, bracket - 1);
   return host.substr(0, host.rfind(':'));
 }
 

@@ -29,7 +29,7 @@ void write_process(MetricsWriter& out, const ServerStatus& status) {
   out.family("lastcall_build_info", "gauge", "What is running; the value is always 1.");
   out.sample(uint64_t{1}, {{"version", status.version}, {"io", status.io}});
   out.family("process_start_time_seconds", "gauge", "When the server began, in seconds since 1970 UTC.");
-  out.sample(seconds(status.began_wall));
+  out.sample(static_cast<double>(to_ms(status.began_wall)) / 1000);
   out.family("process_open_fds", "gauge", "Open file descriptors of the process.");
   out.sample(status.descriptors.open);
   out.family("process_max_fds", "gauge", "Most file descriptors that the process may have open.");

@@ -38,6 +38,8 @@ void RequestDesk::ask(std::shared_ptr<RequestSurvey> survey, size_t reactor) {
   {
     std::lock_guard lock(mutex_);
     if (mailbox_ != nullptr) {
+      if (waiting_ == kMostQuestions) return;
+      ++waiting_;
       mailbox_->post([this, question = Question{survey, reactor}]() mutable { go_on(std::move(question)); });
       return;
     }
@@ -53,6 +55,10 @@ void RequestDesk::go_on(Question question) {
     std::lock_guard lock(mutex_);
     mailbox_->post([this, rest = std::move(question)]() mutable { go_on(std::move(rest)); });
     return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    --waiting_;
   }
   const uint64_t unlisted = question.roster.unlisted();
   question.survey->answer(question.reactor, {question.roster.take(), unlisted});

@@ -49,6 +49,9 @@ class RequestDesk {
   /// where to go on in a later turn, 0 for nowhere.
   using List = std::move_only_function<uint32_t(RequestRoster& roster, uint32_t from)>;
 
+  /// Questions that may wait for a reactor; while it is stuck more get no answer.
+  static constexpr uint32_t kMostQuestions = 16;
+
   RequestDesk() = default;
   RequestDesk(const RequestDesk&) = delete;
   RequestDesk& operator=(const RequestDesk&) = delete;
@@ -71,6 +74,7 @@ class RequestDesk {
 
   std::mutex mutex_;            // guards …
   Mailbox* mailbox_ = nullptr;  // … this; none: nobody serves
+  uint32_t waiting_ = 0;        // … and this: questions that have no answer yet
   List list_;                   // the reactor's thread alone
 };
 

@@ -144,8 +144,8 @@ void add_server_options(CLI::App& app, Options& options) {
              "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");
   add_parsed(app, "--admin", server.admin, parse_admin,
-             "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
-             "as of --listen, or off [off]");
+             "answer /livez, /readyz, /status, /metrics and a page for people there, and POST /drain, which "
+             "starts the stop; an address as of --listen, or off [off]");
   app.add_flag("--allow-remote-shutdown", options.allow_remote_shutdown,
                "POST /shutdown starts the stop; else it is 404");
   app.add_option("--report", server.report,
@@ -213,6 +213,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.add_flag("--json", options.json, "with --version: as JSON");
   CLI::App* demo = app.add_subcommand("demo", "serve the demonstration routes");
   demo->fallthrough();  // flags may stand behind the command
+  add_admin_commands(app, options.admin_command);
   app.require_subcommand(0, 1);
   add_server_options(app, options);
   for (CLI::Option* option : app.get_options()) {
@@ -223,7 +224,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
-    if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
+    if (!options.version && app.get_subcommands().empty())
+      throw CLI::RequiredError("a command: demo, status, drain or top");
     if (!config.empty()) apply_config(app, config);
     const StopOptions& stop = options.server.stop;
     if (stop.announce > 0s && stop.announce >= stop.deadline)
