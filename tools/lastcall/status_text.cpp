@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <functional>
 
 namespace lastcall::tool {
 namespace {
@@ -131,8 +132,8 @@ void add_requests(std::vector<std::string>& lines, const Json& status) {
     for (const Json& request : reactor["in_flight"]) requests.push_back(&request);
     unlisted += number(reactor, "in_flight_unlisted");
   }
-  std::ranges::stable_sort(requests, std::greater(),
-                           [](const Json* one) { return one->at("age_ms").get<int64_t>(); });
+  std::ranges::sort(requests, std::greater(),
+                    [](const Json* one) { return one->at("age_ms").get<int64_t>(); });
   lines.emplace_back();
   lines.insert(lines.end(), silent.begin(), silent.end());
   if (requests.empty() && unlisted == 0) {
