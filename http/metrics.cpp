@@ -76,6 +76,8 @@ constexpr Family kOfReactors[] = {
      &Reactor::idle_closed},
     {"lastcall_connections_completed_total", "counter",
      "Connections that ended in order, or by their client.", &Reactor::completed},
+    {"lastcall_connections_handed_over_total", "counter",
+     "Connections that went on in a successor of the process.", &Reactor::handed_over},
     {"lastcall_connections_aborted_total", "counter",
      "Connections cut off with a request not answered in full.", &Reactor::aborted},
     {"lastcall_late_requests_total", "counter",

@@ -75,7 +75,7 @@ std::vector<ServerStatus::Reactor> read_reactors(const StopControl& control, Ins
                               .idle = load(counters.idle),
                               .idle_closed = load(counters.idle_closed),
                               .completed = load(counters.completed),
-                               .handed_over = load(counters.handed_over),
+                              .handed_over = load(counters.handed_over),
                               .aborted = load(counters.aborted),
                               .late_requests = load(counters.late_requests),
                               .bytes_sent = load(counters.bytes_sent),

@@ -128,7 +128,7 @@ TEST(Metrics, EveryReactorIsInEveryFamilyOfThem) {
   for (const auto& [name, value] : scrape.samples) {
     if (name.contains("{reactor=")) ++of_reactors[name.substr(0, name.find('{'))];
   }
-  EXPECT_EQ(of_reactors.size(), 11u);
+  EXPECT_EQ(of_reactors.size(), 12u);
   for (const auto& [name, count] : of_reactors) {
     EXPECT_EQ(count, name == "lastcall_responses_total" ? 10 : 2) << name;
   }
