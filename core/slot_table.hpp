@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -76,6 +77,17 @@ class SlotTable {
     for (uint32_t index = 0; index < capacity(); ++index) {
       if (at(index).used) f(*at(index).object());
     }
+  }
+
+  /// Of at most `count` slots from number `from` on (which counts from 0). Returns where to go on, 0: that
+  /// was the last one. A long table is so gone through in steps, between which it may change.
+  template <class F>
+  [[nodiscard]] uint32_t for_each_of(uint32_t from, uint32_t count, F&& f) {
+    const uint32_t end = count < capacity() - std::min(from, capacity()) ? from + count : capacity();
+    for (uint32_t index = from; index < end; ++index) {
+      if (at(index).used) f(*at(index).object());
+    }
+    return end == capacity() ? 0 : end;
   }
 
   [[nodiscard]] uint32_t size() const noexcept { return size_; }

@@ -2,11 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/clock.hpp>
-#include <lastcall/core/version.hpp>
 #include <lastcall/http/admin.hpp>
 #include <lastcall/net/address.hpp>
 
@@ -16,6 +16,13 @@ namespace {
 constexpr int kBacklog = 128;
 constexpr Duration kHandOverAnswers = 1s;
 constexpr Duration kLastAnswers = 2ms;  // to read and answer what has come already
+constexpr Duration kLastEvents = 10ms;  // … where somebody waits for the last event of a stream
+
+/// Empty where it cannot be told.
+std::string host_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
 
 Error named(const Error& cause) {
   return {"--admin: " + cause.message, cause.code};
@@ -46,6 +53,8 @@ AdminOptions AdminListener::hurried(AdminOptions options) {
 AdminListener::AdminListener(ListenerGroup group, AdminOptions options)
     : options_(hurried(std::move(options))),
       group_(std::move(group)),
+      machine_(host_name()),
+      began_wall_(wall_now() - (monotonic_now() - options_.began)),
       setup_{.worker = {.max_connections = kMaxConnections, .write_timeout = options_.write_timeout},
              .thread_name = "admin",
              .control = control_,
@@ -66,29 +75,6 @@ AdminListener::~AdminListener() {
   stop();
 }
 
-void AdminListener::add(Method method, std::string pattern, SyncHandler handler) {
-  LASTCALL_CHECK(router_.add(method, pattern, static_cast<uint32_t>(routes_.size())));
-  SyncHandler uncached = [inner = std::move(handler)](const Request& request, Response& response) {
-    response.header("Cache-Control", "no-store");
-    inner(request, response);
-  };
-  routes_.push_back({std::move(pattern), std::move(uncached), {}});
-}
-
-void AdminListener::add_routes() {
-  add(Method::get, "/livez", [](const Request&, Response& response) { response.text("alive\n"); });
-  add(Method::get, "/readyz", [this](const Request&, Response& response) {
-    if (ready()) return response.text("ready\n");
-    response.status(503).text("not ready\n");
-  });
-  add(Method::get, "/status",
-      [this](const Request&, Response& response) { response.json(to_json(status()) + "\n"); });
-  add(Method::post, "/drain", [this](const Request&, Response& response) {
-    options_.drain();
-    response.status(202).text("stopping\n");
-  });
-}
-
 Result<void> AdminListener::start(bool later) {
   setup_.listens_later = later;
   auto started = setup_.started.get_future();
@@ -96,22 +82,6 @@ Result<void> AdminListener::start(bool later) {
   Result<void> result = started.get();
   if (!result) return std::unexpected(named(result.error()));
   return result;
-}
-
-bool AdminListener::ready() const {
-  if (!serving_.load(std::memory_order_acquire) || options_.control.stop_requested()) return false;
-  return !options_.full || !options_.full();
-}
-
-ServerStatus AdminListener::status() const {
-  const Instant now = monotonic_now();
-  return {.version = std::string(version()),
-          .pid = ::getpid(),
-          .io = options_.io,
-          .phase = options_.control.phase(),
-          .uptime = now - options_.began,
-          .listeners = options_.listeners,
-          .reactors = read_reactors(options_.control, now)};
 }
 
 void AdminListener::hand_over(HandoverChannel& successor) {
@@ -137,13 +107,14 @@ void AdminListener::stop() {
 /// Whoever has asked by now gets the answer of an ordinary turn, and not the 503 of a forced end.
 void AdminListener::await_last_answers(Duration patience) {
   const ReactorCounters& counters = control_.counters(0);
-  for (const Instant limit = monotonic_now() + patience;;) {
+  for (const Instant began = monotonic_now();;) {
     control_.clear_wake();
     const bool closed = control_.acknowledged(0) >= Phase::draining;
     if (closed && counters.active.load() + counters.idle.load() == 0) return;
-    const Duration left = limit - monotonic_now();
+    const Duration for_events = streams_.load(std::memory_order_relaxed) > 0 ? kLastEvents : 0s;
+    const Duration left = began + std::max(patience, for_events) - monotonic_now();
     if (left <= Duration::zero()) return;
-    const timespec timeout = to_timespec(left);
+    const timespec timeout = to_timespec(std::min(left, kLastAnswers));  // the end of a stream wakes nobody
     pollfd wake{.fd = control_.wake_fd(), .events = POLLIN, .revents = 0};
     static_cast<void>(::ppoll(&wake, 1, &timeout, nullptr));
   }

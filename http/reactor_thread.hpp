@@ -12,6 +12,7 @@
 #include <lastcall/core/fd.hpp>
 #include <lastcall/http/exchange.hpp>
 #include <lastcall/http/reactor_tasks.hpp>
+#include <lastcall/http/request_survey.hpp>
 #include <lastcall/net/worker.hpp>
 
 namespace lastcall {
@@ -49,6 +50,7 @@ struct ReactorSetup {
   std::function<void(const WorkerOptions&, const SessionOptions&)> reload{};
   std::promise<Result<void>> started;  ///< set once: it accepts, or why it cannot
   std::latch& teardown;                ///< the worker pool has let go of every handler: memory may be freed
+  RequestDesk* desk = nullptr;         ///< where its requests can be asked for; none: nowhere
 };
 
 /// The body of a reactor's thread on each backend: the only places where a backend meets HTTP.

@@ -59,8 +59,14 @@ void run_reactor(ReactorSetup& setup) {
         system_error("start reactor: " + std::string(error.what()), error.code().value()));
     return;
   }
+  if (setup.desk != nullptr) {
+    setup.desk->open(worker->loop().mailbox, [&worker](RequestRoster& roster, uint32_t from) {
+      return worker->list_requests(roster, from);
+    });
+  }
   setup.started.set_value({});
   worker->run();
+  if (setup.desk != nullptr) setup.desk->close();
   tasks->close();
   setup.teardown.wait();
   worker->loop().mailbox.run_all();  // what the worker pool finished last

@@ -41,6 +41,7 @@ ReactorThreads::ReactorThreads(const void* server, const ServerOptions& options,
       session_(session_options(options)),
       pool_(options.offload_threads, options.offload_queue, [server] { work_for(server); }),
       teardown_(1),
+      desks_(count),
       max_connections_(max_connections) {
   session_.admission = &admission;
 }
@@ -76,7 +77,8 @@ void ReactorThreads::prepare(const Router& router, const std::vector<Route>& rou
                                           .sockets = {},
                                           .strays = {},
                                           .started = {},
-                                          .teardown = teardown_});
+                                          .teardown = teardown_,
+                                          .desk = &desks_[i]});
     setup.listens_later = later;
     for (uint32_t address = 0; address < groups.size(); ++address) {
       for (Fd& socket : groups[address].take(i)) {

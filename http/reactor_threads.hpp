@@ -52,6 +52,8 @@ class ReactorThreads {
   [[nodiscard]] std::vector<QueuedConnection> end_queue(uint32_t reactor, bool for_good);
 
   [[nodiscard]] StopControl& control() noexcept { return control_; }
+  /// One a reactor, there as long as this object.
+  [[nodiscard]] std::deque<RequestDesk>& desks() noexcept { return desks_; }
   [[nodiscard]] const OffloadPool& pool() const noexcept { return pool_; }
 
  private:
@@ -65,6 +67,7 @@ class ReactorThreads {
   SessionOptions session_;
   OffloadPool pool_;
   std::latch teardown_;
+  std::deque<RequestDesk> desks_;
   std::deque<ReactorSetup> setups_;
   std::vector<std::thread> threads_;
   uint32_t max_connections_;

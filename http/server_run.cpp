@@ -267,6 +267,7 @@ Result<void> ServerRun::take_over() {
 
 UpgradeOptions ServerRun::upgrade_options() {
   return {.limit = setup_.options.upgrade_timeout,
+          .environment = service_ ? service_->environment() : std::vector<std::string>(),
           .offer = [this] { return offer(); },
           .hand_over =
               [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
@@ -277,12 +278,13 @@ UpgradeOptions ServerRun::upgrade_options() {
                 threads_->control().hand_over(successor, listeners);
               },
           .stop =
-              [this](HandoverChannel& successor, std::span<const uint32_t> taken) {
+              [this](HandoverChannel& successor, std::span<const uint32_t> taken, pid_t pid) {
+                if (service_) service_->hand_over(pid);
                 // First of all: who asks whether this server is ready means the address, which is the
                 // successor's now.
                 const bool admin_taken = std::ranges::find(taken, groups_.size()) != taken.end();
                 if (admin_ && admin_taken) admin_->hand_over(successor);
-                StopOptions stop = setup_.options.stop;
+                StopOptions stop = runner_->stop_options();
                 stop.announce = 0s;
                 runner_->request_stop(stop, "SIGUSR2");
               }};
@@ -397,7 +399,7 @@ Result<void> ServerRun::open_admin() {
 }
 
 /// What the admin listener tells of: the server that is about to begin.
-AdminOptions ServerRun::describe() const {
+AdminOptions ServerRun::describe() {
   AdminOptions admin{.control = threads_->control(),
                      .io = io_,
                      .began = began_,
@@ -405,8 +407,13 @@ AdminOptions ServerRun::describe() const {
                      .drain = setup_.stop_by_admin,
                      .session = session_options(setup_.options),
                      .write_timeout = setup_.options.write_timeout,
-                     .server_name = setup_.options.server_name};
+                     .server_name = setup_.options.server_name,
+                     .desks = &threads_->desks()};
   if (setup_.options.unready_when_full) admin.full = watch_fullness();
+  if (upgrade_ && std::ranges::find(setup_.options.signals, SIGUSR2) != setup_.options.signals.end()) {
+    admin.upgrade = [] { ::kill(::getpid(), SIGUSR2); };  // it has to begin where stops begin
+    admin.upgrade_status = [this] { return upgrade_->status(); };
+  }
   for (const ListenerGroup& group : groups_) {
     admin.listeners.push_back({group.text(), std::string(to_string(group.tier())), group.gate_note()});
   }

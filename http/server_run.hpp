@@ -85,7 +85,7 @@ class ServerRun {
   [[nodiscard]] std::vector<OfferedListener> offer() const;
   void close_gate();
   void on_signal(int number);
-  [[nodiscard]] AdminOptions describe() const;
+  [[nodiscard]] AdminOptions describe();
   [[nodiscard]] std::function<bool()> watch_fullness() const;
   [[nodiscard]] RunnerOptions runner_options();
   void read_configuration();

@@ -137,6 +137,7 @@ class Session {
   void break_off(CloseReason reason);
   void close(CloseWish wish, CloseReason reason);
   void note_answer(const Exchange& exchange);
+  void count_answer(uint16_t status) noexcept { add_to(loop().counters.answers[status / 100 - 1], 1); }
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
   /// Bytes that have arrived behind what has been taken of the request at hand.
   [[nodiscard]] std::string_view input_waiting() const noexcept {

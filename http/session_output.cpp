@@ -92,6 +92,7 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
                                   .fields = response.fields_.view()},
                                  link_.output());
   response.head_sent_ = true;
+  count_answer(response.status_);
 }
 
 /// The handler has ended: completes its answer.
@@ -219,6 +220,7 @@ void Session::write_refusal(uint16_t status, std::string_view text, std::string_
                                   .content_type = "text/plain",
                                   .fields = fields},
                                  link_.output());
+  count_answer(status);
   bool head_only = exchange_ != nullptr && exchange_->head.method == Method::head;
   if (!head_only) link_.output().append(text);
 }

@@ -88,7 +88,8 @@ void Session::tell_exchange(Telling& telling) const {
                          : state_ == State::body   ? "body"
                                                    : "handling",
                 .age_ms = telling.age(exchange_->began),
-                .client = client});
+                .client = client,
+                .route = exchange_->route != nullptr ? exchange_->route->pattern.c_str() : nullptr});
 }
 
 /// What was received and has not had its turn: of a pipeline, or a head that is not complete.

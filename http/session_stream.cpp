@@ -28,6 +28,7 @@ void Session::write_switch(Exchange& exchange, std::string_view protocol) {
                                   .omit_server = response.has_server_,
                                   .fields = response.fields_.view()},
                                  link_.output());
+  count_answer(101);
 }
 
 bool Session::feed_stream(std::string_view bytes) {

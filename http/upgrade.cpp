@@ -51,20 +51,22 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return all;
 }
 
-std::vector<std::string> environment_with(const std::string& variable) {
-  const std::string own = std::string(kHandoverVariable) + "=";
-  std::vector<std::string> all;
+std::vector<std::string> environment_with(const std::vector<std::string>& added) {
+  const auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
+  std::vector<std::string> all = added;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with(own)) all.emplace_back(*entry);
+    const bool replaced =
+        std::ranges::any_of(added, [&](const std::string& one) { return name_of(one) == name_of(*entry); });
+    if (!replaced) all.emplace_back(*entry);
   }
-  all.push_back(own + variable);
   return all;
 }
 
 /// Starts the binary with `channel` as its only descriptor besides the standard ones.
-Result<pid_t> spawn(const std::string& binary, int channel) {
+Result<pid_t> spawn(const std::string& binary, int channel, std::vector<std::string> environment) {
   std::vector<std::string> arguments = own_arguments();
-  std::vector<std::string> environment = environment_with(std::to_string(channel));
+  environment.push_back(std::string(kHandoverVariable) + "=" + std::to_string(channel));
+  environment = environment_with(environment);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, channel, channel);  // takes its close-on-exec away
@@ -121,6 +123,7 @@ void Upgrade::begin() {
       return log_event(LogLevel::warning, "upgrade_refused", {{"why", why}});
     }
     state_ = State::waiting;
+    ++attempt_;
   }
   join();  // of an attempt that failed
   Result<void> launched = launch();
@@ -132,16 +135,17 @@ void Upgrade::begin() {
   }
   const bool ended = child_ > 0 && launched.error().code == EPIPE;
   const std::string end = child_ > 0 ? end_child(ended ? kOfferLimit : 0s) : "";
-  log_failed(child_, ended ? end : launched.error().message);
   const std::lock_guard lock(mutex_);
   state_ = State::idle;
+  why_ = ended ? end : launched.error().message;
+  log_failed(child_, why_);
 }
 
 Result<void> Upgrade::launch() {
   child_ = -1;
   auto ends = HandoverChannel::open_pair();
   if (!ends) return std::unexpected(ends.error());
-  Result<pid_t> child = spawn(binary_, ends->second.get());
+  Result<pid_t> child = spawn(binary_, ends->second.get(), options_.environment);
   if (!child) return std::unexpected(child.error());
   child_ = *child;
   channel_ = std::make_unique<HandoverChannel>(std::move(ends->first));
@@ -179,7 +183,7 @@ void Upgrade::await_successor() {
   if (ready) {
     log_event(LogLevel::info, "upgrade_ready",
               {{"pid", child}, {"by", ::getpid()}, {"listeners", taken_.size()}});
-    return options_.stop(*channel_, taken_);
+    return options_.stop(*channel_, taken_, child);
   }
   // How it ended says more than that the talk is over.
   const bool talk_is_over = ready.error().code == EPIPE;
@@ -189,6 +193,7 @@ void Upgrade::await_successor() {
   if (state_ == State::waiting) state_ = State::idle;
   if (state_ == State::ended) why = "stopping";
   log_failed(child, why);
+  why_ = std::move(why);
 }
 
 Result<void> Upgrade::await_ready() {
@@ -221,6 +226,17 @@ std::string Upgrade::end_child(Duration patience) {
   do ended = ::waitpid(child_, &status, 0);
   while (ended < 0 && errno == EINTR);
   return ended == child_ ? describe_exit(status) : "ended";
+}
+
+UpgradeStatus Upgrade::status() {
+  const std::lock_guard lock(mutex_);
+  switch (state_) {
+    case State::waiting: return {.attempt = attempt_, .state = "under_way"};
+    case State::handed_over: return {.attempt = attempt_, .state = "handed_over"};
+    case State::ended: return {.attempt = attempt_, .state = "stopping"};
+    case State::idle: break;
+  }
+  return {.attempt = attempt_, .state = attempt_ == 0 ? "none" : "failed", .why = why_};
 }
 
 bool Upgrade::has_ended() {

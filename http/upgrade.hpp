@@ -26,13 +26,21 @@ struct OfferedListener {
 };
 
 struct UpgradeOptions {
-  Duration limit = 60s;  ///< for the new process to become ready
+  Duration limit = 60s;                    ///< for the new process to become ready
+  std::vector<std::string> environment{};  ///< "NAME=value" that the new process gets on top of ours
   std::function<std::vector<OfferedListener>()> offer;
   /// The successor is about to accept: from here on nothing turns back. Called under the lock of the Upgrade;
   /// must return at once.
   std::function<void(HandoverChannel&, std::span<const uint32_t> taken)> hand_over;
   /// … and has begun to: the time to go. On the upgrade's thread.
-  std::function<void(HandoverChannel&, std::span<const uint32_t> taken)> stop;
+  std::function<void(HandoverChannel&, std::span<const uint32_t> taken, pid_t successor)> stop;
+};
+
+/// How the latest attempt does.
+struct UpgradeStatus {
+  uint64_t attempt = 0;        ///< counts from 1; 0: there was none
+  const char* state = "none";  ///< "none", "under_way", "failed", "handed_over", "stopping"
+  std::string why{};           ///< it failed
 };
 
 /// Replaces this process by a new one of the same command line, whose binary may be another one by now:
@@ -54,6 +62,7 @@ class Upgrade {
   void end_attempt() noexcept;
   /// What the successor took, by the order of the offer. Only after end_attempt(); does not change any more.
   [[nodiscard]] std::span<const uint32_t> taken() const noexcept { return taken_; }
+  [[nodiscard]] UpgradeStatus status();  ///< from any thread
   /// After end_attempt(): nothing of it runs any more.
   void join();
 
@@ -72,8 +81,10 @@ class Upgrade {
   std::vector<OfferedListener> offered_;
   std::unique_ptr<HandoverChannel> channel_;
   pid_t child_ = -1;
-  std::mutex mutex_;  // guards state_ and taken_
+  std::mutex mutex_;  // guards what follows
   State state_ = State::idle;
+  uint64_t attempt_ = 0;
+  std::string why_;
   std::vector<uint32_t> taken_;
   std::thread thread_;
 };

@@ -17,6 +17,7 @@
 #include <lastcall/net/connection.hpp>
 #include <lastcall/net/detached.hpp>
 #include <lastcall/net/protocol.hpp>
+#include <lastcall/net/request_roster.hpp>
 #include <lastcall/net/socket.hpp>
 #include <lastcall/shutdown/control.hpp>
 #include <lastcall/shutdown/drain_gate.hpp>
@@ -62,6 +63,9 @@ class Worker {
   void run();
   /// One turn of the loop: sleeps until something happens, acts on it, and sends what was answered.
   void turn();
+  /// Adds the requests in flight of up to kListedPerTurn connections, from slot `from` on; returns where to
+  /// go on in a later turn, 0 for nowhere. On its thread, between two turns or as mail.
+  [[nodiscard]] uint32_t list_requests(RequestRoster& roster, uint32_t from);
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
   [[nodiscard]] B& io() noexcept { return reactor_.io(); }
@@ -79,11 +83,12 @@ class Worker {
   static constexpr uint32_t kMaxListeners = 256;
   static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
   static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
-  static constexpr int kSendsPerTurn = 8;         // of one connection, so that one fast reader starves nobody
-  static constexpr Duration kPeerCheck = 1s;      // while a handler is at work: is its client still there?
-  static constexpr Duration kAcceptPause = 50ms;  // after the process ran out of descriptors
-  static constexpr Duration kForceGrace = 200ms;  // for a 503 of the forcing phase to leave
-  static constexpr Duration kStopGrace = 100ms;   // for last events when the loop ends
+  static constexpr int kSendsPerTurn = 8;  // of one connection, so that one fast reader starves nobody
+  static constexpr uint32_t kListedPerTurn = 1024;  // slots, so that a look at many holds nobody up
+  static constexpr Duration kPeerCheck = 1s;        // while a handler is at work: is its client still there?
+  static constexpr Duration kAcceptPause = 50ms;    // after the process ran out of descriptors
+  static constexpr Duration kForceGrace = 200ms;    // for a 503 of the forcing phase to leave
+  static constexpr Duration kStopGrace = 100ms;     // for last events when the loop ends
   static constexpr Duration kLookForOldest = 250ms;
   static constexpr Duration kSweep = 20ms;           // of listeners that another process has, too
   static constexpr Duration kHandOverRetry = 2ms;    // of a successor that is not quick enough
@@ -160,10 +165,7 @@ class Worker {
   [[nodiscard]] bool hand_over(Conn& connection);
   void abandon_hand_over();
 
-  static void add(std::atomic<uint64_t>& counter, uint64_t delta) noexcept {
-    // The reactor is the only writer, so a plain load and store are enough.
-    counter.store(counter.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
-  }
+  static void add(std::atomic<uint64_t>& counter, uint64_t delta) noexcept { add_to(counter, delta); }
   void touch_now() noexcept;
 
   WorkerOptions options_;
@@ -195,4 +197,5 @@ class Worker {
 #include <lastcall/net/worker_accept.hpp>    // IWYU pragma: export
 #include <lastcall/net/worker_handover.hpp>  // IWYU pragma: export
 #include <lastcall/net/worker_io.hpp>        // IWYU pragma: export
+#include <lastcall/net/worker_list.hpp>      // IWYU pragma: export
 #include <lastcall/net/worker_stop.hpp>      // IWYU pragma: export

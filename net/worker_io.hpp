@@ -183,7 +183,10 @@ template <class B, class P>
 void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
   size_t total = connection.in_flight_.size();
   connection.in_flight_.release();
-  if (result > 0) connection.bytes_sent_ += static_cast<uint64_t>(result);
+  if (result > 0) {
+    connection.bytes_sent_ += static_cast<uint64_t>(result);
+    add(loop_.counters.bytes_sent, static_cast<uint64_t>(result));
+  }
   if (result >= 0 && static_cast<size_t>(result) == total) return;
   if (connection.state_ != State::ending) end(connection, CloseReason::peer_reset);
 }

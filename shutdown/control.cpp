@@ -41,6 +41,17 @@ void StopControl::enter(Phase phase, const StopOptions& options, std::string why
   announce_.store(options.announce.count(), std::memory_order_relaxed);
   phase_.store(phase, std::memory_order_release);
   signal(broadcast_);
+  std::stop_source entered;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(entered, next_phase_);
+  }
+  entered.request_stop();
+}
+
+std::stop_token StopControl::next_phase() const {
+  std::lock_guard lock(mutex_);
+  return next_phase_.get_token();
 }
 
 void StopControl::release_listeners() noexcept {

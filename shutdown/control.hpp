@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +102,15 @@ class StopControl {
   // Anyone's side.
   /// A stop has been asked for: told at once, before its first phase is entered.
   void note_request() noexcept { requested_.store(true, std::memory_order_release); }
+  /// When the stop must be over, kNever before one is asked for; it only comes nearer.
+  void note_deadline(Instant deadline) noexcept {
+    deadline_ns_.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  [[nodiscard]] Instant deadline() const noexcept {
+    return Instant(Duration(deadline_ns_.load(std::memory_order_relaxed)));
+  }
+  /// Requested when the next phase is entered. Who calls its callbacks is the runner: they return at once.
+  [[nodiscard]] std::stop_token next_phase() const;
   [[nodiscard]] bool stop_requested() const noexcept { return requested_.load(std::memory_order_acquire); }
   [[nodiscard]] uint32_t reactors() const noexcept { return reactors_; }
   [[nodiscard]] ReactorCounters& counters(uint32_t reactor) noexcept { return counters_[reactor]; }
@@ -119,6 +129,7 @@ class StopControl {
   std::atomic<Phase> phase_{Phase::running};
   std::atomic<int64_t> idle_grace_{0};
   std::atomic<int64_t> announce_{0};
+  std::atomic<int64_t> deadline_ns_{kNever.time_since_epoch().count()};
   std::atomic<bool> held_{false};
   std::atomic<bool> requested_{false};
   std::atomic<ConnectionTaker*> successor_{nullptr};
@@ -127,6 +138,7 @@ class StopControl {
   Fd wake_;
   mutable std::mutex mutex_;  // guards what follows; never taken while serving
   std::string why_;
+  std::stop_source next_phase_;
   std::vector<AbortedExchange> aborted_;
   uint64_t listed_ = 0;
   uint64_t unlisted_ = 0;

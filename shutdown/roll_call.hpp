@@ -15,6 +15,8 @@ struct UnansweredRequest {
   const char* state;  ///< "head", "body", "handling" (or waiting for its turn), "writing", "hijacked"; static
   int64_t age_ms;     ///< since its first byte; of one that waits for its turn, that of the one before
   std::string_view client{};  ///< who asks; empty: the peer of the connection
+  const char* route =
+      nullptr;  ///< its pattern; none: it has none, or has not had its turn. Lasts as routes do
 };
 
 /// Takes the requests of a connection, the oldest first.

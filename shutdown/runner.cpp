@@ -55,6 +55,11 @@ void Runner::set_stop_options(const StopOptions& options) {
   options_.stop = options;
 }
 
+StopOptions Runner::stop_options() {
+  const std::lock_guard lock(mutex_);
+  return options_.stop;
+}
+
 void Runner::request_force(std::string why) {
   queue({.options = {}, .reason = std::move(why), .force = true});
 }
@@ -241,6 +246,7 @@ void Runner::feed(std::span<const Coordinator::Input> inputs) {
 
 std::vector<Coordinator::Action> Runner::decide(std::span<const Coordinator::Input> inputs) {
   std::vector<Coordinator::Action> actions = coordinator_.step(inputs, monotonic_now());
+  control_.note_deadline(coordinator_.deadline());
   if (options_.leave_at_deadline) guard_deadline();
   return actions;
 }

@@ -77,6 +77,7 @@ class Runner {
 
   /// Options of stops by signal from here on. From any thread; one that has begun keeps its own.
   void set_stop_options(const StopOptions& options);
+  [[nodiscard]] StopOptions stop_options();  ///< these, from any thread
 
   /// As a second signal: what is under way is cut off now. It does nothing before a request to stop.
   void request_force(std::string why);

@@ -154,5 +154,30 @@ TEST(Token, PacksIntoSixtyFourBitsAndBack) {
   EXPECT_EQ(pack({.slot = 1, .generation = 2, .kind = 3, .op = Op::accept}), 0x0103000200000001u);
 }
 
+TEST(SlotTable, IsGoneThroughInSteps) {
+  SlotTable<Thing> table(150, 5);
+  std::vector<Thing*> things;
+  for (int i = 0; i < 150; ++i) things.push_back(table.acquire(1, std::to_string(i)));
+  for (int i = 0; i < 150; i += 3) table.release(*things[static_cast<size_t>(i)]);
+  std::set<std::string> seen;
+  int steps = 0;
+  uint32_t from = 0;
+  do {
+    int in_step = 0;
+    from = table.for_each_of(from, 40, [&](Thing& thing) {
+      EXPECT_TRUE(seen.insert(thing.name()).second);
+      ++in_step;
+    });
+    EXPECT_LE(in_step, 40);
+    ++steps;
+  } while (from != 0);
+  EXPECT_EQ(seen.size(), 100u);
+  EXPECT_EQ(steps, 5) << "192 slots are there, in blocks of 64";
+  EXPECT_EQ(table.for_each_of(1000, 40, [](Thing&) { FAIL(); }), 0u) << "behind the end";
+  EXPECT_EQ(table.for_each_of(150, UINT32_MAX, [](Thing&) { FAIL(); }), 0u);
+  SlotTable<Thing> none(3);
+  EXPECT_EQ(none.for_each_of(0, 40, [](Thing&) { FAIL(); }), 0u);
+}
+
 }  // namespace
 }  // namespace lastcall

@@ -11,18 +11,53 @@ ServerStatus sample() {
           .pid = 771,
           .io = "epoll",
           .phase = Phase::draining,
+          .ready = false,
+          .stop_remaining = 22'400ms,
           .uptime = 12'345ms,
+          .began_wall = 1'700'000'000s,
+          .descriptors = {30, 1024},
           .listeners = {{"127.0.0.1:8080", "parking"}, {"[::]:80", "plain", "no filter"}},
-          .reactors = {{0, 10, 1, 2, 3, 4, 5, 0, 6, 7890ns}}};
+          .reactors = {{.id = 0,
+                        .accepted = 10,
+                        .accepted_while_stopping = 1,
+                        .active = 2,
+                        .idle = 3,
+                        .idle_closed = 4,
+                        .completed = 5,
+                        .aborted = 6,
+                        .late_requests = 7,
+                        .answers = {1, 20, 3, 4, 5},
+                        .bytes_sent = 4096,
+                        .loop_lag = 7890ns}}};
 }
 
 TEST(ServerStatus, IsTheContractsObjectToTheLetter) {
   EXPECT_EQ(to_json(sample()),
-            R"({"version":"1.2.3","pid":771,"io":"epoll","phase":"draining","uptime":12.345,)"
+            R"({"version":"1.2.3","pid":771,"io":"epoll","phase":"draining","ready":false,"uptime":12.345,)"
+            R"("stop_remaining_ms":22400,"descriptors":{"open":30,"limit":1024},)"
             R"("listeners":[{"address":"127.0.0.1:8080","gate":"parking"},)"
             R"({"address":"[::]:80","gate":"plain","gate_note":"no filter"}],)"
             R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"active":2,"idle":3,)"
-            R"("idle_closed":4,"completed":5,"handed_over":0,"aborted":6,"loop_lag_us":7}]})");
+            R"("idle_closed":4,"completed":5,"handed_over":0,"aborted":6,"late_requests":7,)"
+            R"("answers":{"1xx":1,"2xx":20,"3xx":3,"4xx":4,"5xx":5},"bytes_sent":4096,"loop_lag_us":7}]})");
+}
+
+TEST(ServerStatus, HasRequestsInFlightWhereTheyWereAskedFor) {
+  ServerStatus status = sample();
+  status.reactors.push_back({.id = 1, .stuck_in = "/spin"});
+  status.reactors[0].in_flight = {.oldest = {{"GET", "/a\xff?b", "/{x}", "handling", 12, "127.0.0.1:1", 34}},
+                                  .unlisted = 5};
+  EXPECT_FALSE(nlohmann::json::parse(to_json(status)).at("reactors")[0].contains("in_flight"));
+  status.with_requests = true;
+  const auto told = nlohmann::json::parse(to_json(status)).at("reactors");
+  EXPECT_EQ(told[0].at("in_flight").dump(),
+            R"([{"age_ms":12,"bytes_sent":34,"method":"GET","peer":"127.0.0.1:1","route":"/{x}",)"
+            R"("state":"handling","target":"/a)"
+            "\xef\xbf\xbd"
+            R"(?b"}])");
+  EXPECT_EQ(told[0].at("in_flight_unlisted"), 5);
+  EXPECT_EQ(told[1].at("in_flight"), nullptr);
+  EXPECT_EQ(told[1].at("stuck_in"), "/spin");
 }
 
 TEST(ServerStatus, NamesEveryPhase) {
@@ -58,6 +93,9 @@ TEST(ServerStatus, ReadsWhatEachReactorTells) {
   second.completed = 5;
   second.handed_over = 8;
   second.aborted = 6;
+  second.late_requests = 7;
+  second.answers[1] = 8;
+  second.bytes_sent = 9;
   second.beat_due_ns = (now - 2s).time_since_epoch().count();
   const auto reactors = read_reactors(control, now);
   ASSERT_EQ(reactors.size(), 2u);
@@ -72,6 +110,9 @@ TEST(ServerStatus, ReadsWhatEachReactorTells) {
   EXPECT_EQ(reactors[1].completed, 5u);
   EXPECT_EQ(reactors[1].handed_over, 8u);
   EXPECT_EQ(reactors[1].aborted, 6u);
+  EXPECT_EQ(reactors[1].late_requests, 7u);
+  EXPECT_EQ(reactors[1].answers, (std::array<uint64_t, 5>{0, 8, 0, 0, 0}));
+  EXPECT_EQ(reactors[1].bytes_sent, 9u);
   EXPECT_EQ(reactors[1].loop_lag, 2s);
 }
 

@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
     std::cout << tool::describe_version(options.json) << "\n";
     return 0;
   }
+  if (options.admin_command.kind != tool::AdminCommand::Kind::none)
+    return tool::run_admin_command(options.admin_command, options.server.admin);
   log_configure(options.log_format, options.log_level);
   Server server(options.server);
   tool::add_demo_routes(server, options.allow_remote_shutdown);

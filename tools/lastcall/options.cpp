@@ -175,8 +175,8 @@ void add_server_options(CLI::App& app, Options& options) {
              "beyond it: 431 [16k]");
   add_parsed(app, "--max-body-bytes", server.limits.max_body_bytes, parse_size, "beyond it: 413 [1M]");
   add_parsed(app, "--admin", server.admin, parse_admin,
-             "answer /livez, /readyz and /status there, and POST /drain, which starts the stop; an address "
-             "as of --listen, or off [off]");
+             "answer /livez, /readyz, /status, /metrics and a page for people there, and POST /drain, which "
+             "starts the stop; an address as of --listen, or off [off]");
   app.add_flag("--fd-store", server.fd_store,
                "systemd keeps the TCP listeners for the next process; needs FileDescriptorStoreMax=");
   app.add_flag("--allow-remote-shutdown", options.allow_remote_shutdown,
@@ -220,6 +220,7 @@ void parse(CLI::App& app, int argc, char** argv, Options& options) {
   app.add_flag("--json", options.json, "with --version: as JSON");
   CLI::App* demo = app.add_subcommand("demo", "serve the demonstration routes");
   demo->fallthrough();  // flags may stand behind the command
+  add_admin_commands(app, options.admin_command);
   app.require_subcommand(0, 1);
   add_server_options(app, options);
   for (CLI::Option* option : app.get_options()) {
@@ -229,7 +230,8 @@ void parse(CLI::App& app, int argc, char** argv, Options& options) {
     }
   }
   app.parse(argc, argv);
-  if (!options.version && !demo->parsed()) throw CLI::RequiredError("a command: demo");
+  if (!options.version && app.get_subcommands().empty())
+    throw CLI::RequiredError("a command: demo, status, drain, top or upgrade");
   if (!config.empty()) apply_config(app, config);
   const StopOptions& stop = options.server.stop;
   if (stop.announce > 0s && stop.announce >= stop.deadline)

@@ -6,6 +6,8 @@
 #include <lastcall/core/log.hpp>
 #include <lastcall/http/server.hpp>
 
+#include "admin_commands.hpp"
+
 namespace lastcall::tool {
 
 /// What the command line, the environment and the configuration file together ask for.
@@ -16,6 +18,7 @@ struct Options {
   bool allow_remote_shutdown = false;
   bool version = false;
   bool json = false;
+  AdminCommand admin_command;
 };
 
 /// The options, or the exit code when there is nothing left to do (--help: 0, a mistake: 1, told on standard
