@@ -42,6 +42,7 @@ class Reporting : public EndToEnd {
                                  {"accepted_while_stopping", 0},
                                  {"idle_closed", 1},
                                  {"completed", 2},
+                                 {"handed_over", 0},
                                  {"aborted", 0}}));
     EXPECT_EQ(report.at("aborted"), Json::array());
     EXPECT_EQ(report.at("aborted_unlisted"), 0);

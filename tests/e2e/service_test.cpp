@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <set>
 #include <sstream>
 
 #include "tests/e2e/fixture.hpp"
@@ -102,6 +103,30 @@ TEST_P(Service, WatchdogIsFedWhileEveryLoopTurns) {
   EXPECT_EQ(next(500ms), "") << "a reactor is stuck";
   EXPECT_EQ(hog.read_answer().status, 200);
   EXPECT_EQ(next(), "WATCHDOG=1\n");
+}
+
+// The manager would end the service, were it told that it stops.
+TEST_P(Service, ASuccessorIsTheServiceFromThenOn) {
+  start_service();
+  EXPECT_THAT(next(), StartsWith("READY=1\n"));
+  const pid_t former = server().pid();
+  server().signal(SIGUSR2);
+  ASSERT_EQ(server().follow(), 0);
+  std::string all;
+  std::set<pid_t> senders;
+  for (int messages = 0; messages < 2; ++messages) {
+    auto message = manager().receive(20s);
+    ASSERT_TRUE(message);
+    all += message->text;
+    senders.insert(message->sender);
+  }
+  EXPECT_EQ(senders, (std::set<pid_t>{former, server().pid()}));
+  EXPECT_THAT(all, HasSubstr("MAINPID=" + std::to_string(server().pid()) + "\n"));
+  EXPECT_THAT(all, HasSubstr("READY=1\n"));
+  EXPECT_THAT(all, testing::Not(HasSubstr("STOPPING=1")));
+  EXPECT_EQ(next(0ms), "");
+  EXPECT_EQ(stop(), 0);
+  EXPECT_THAT(next(0ms), StartsWith("STOPPING=1\n")) << "of the successor";
 }
 
 TEST_P(Service, WithoutAManagerNothingIsSaid) {

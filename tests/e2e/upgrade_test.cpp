@@ -225,6 +225,39 @@ TEST_P(Upgrade, AdminListenerIsReadyAllTheTime) {
   EXPECT_EQ(Json::parse(status.body).at("pid"), server().pid());
 }
 
+TEST_P(Upgrade, CommandReplacesAndTellsOfIt) {
+  const std::string admin = "unix:" + in_folder("admin.sock");
+  start_copy({"--admin", admin});
+  const Finished replaced = run_to_end({"upgrade", "--admin", admin});
+  EXPECT_EQ(replaced.exit_code, 0) << replaced.errors;
+  const pid_t former = server().pid();
+  ASSERT_EQ(server().follow(), 0);
+  EXPECT_EQ(replaced.output,
+            "replaced: pid " + std::to_string(former) + " by pid " + std::to_string(server().pid()) + "\n");
+  install("exit 4");
+  const Finished failed = run_to_end({"upgrade", "--admin", admin});
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_EQ(failed.errors, "lastcall: the new process failed: exited with status 4\n");
+  EXPECT_EQ(RawClient(admin).ask(post_request("/upgrade", "", "Origin: http://elsewhere.example\r\n")).status,
+            403);
+  const Finished nobody = run_to_end({"upgrade", "--admin", "unix:" + in_folder("nobody.sock")});
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_NE(nobody.errors.find("nobody.sock"), std::string::npos);
+}
+
+TEST_P(Upgrade, OptionsThatWereReloadedHoldForItsStop) {
+  const std::string config = in_folder("config.toml");
+  write_file(config, "deadline = \"20s\"\n");
+  start({"--config", config});
+  write_file(config, "deadline = \"7s\"\n");
+  server().signal(SIGHUP);
+  ASSERT_TRUE(server().wait_for_event("reloaded"));
+  replace();
+  const auto stopped = server().wait_for_event("stop_requested");
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(log_field(*stopped, "deadline"), "7s");
+}
+
 TEST_P(Upgrade, NewProcessThatExitsChangesNothing) {
   start_copy({});
   RawClient client = connect();

@@ -22,6 +22,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr Duration kExitPatience = 5s;  // from the end of its listener's last stream to that of the listener
+constexpr Duration kUpgradePatience = 120s;
 constexpr Duration kExitLook = 20ms;
 constexpr Duration kProgressInterval = 1s;
 
@@ -169,16 +170,18 @@ Result<Json> ask_upgrade(const AdminClient& client) {
 
 /// Until the attempt has ended, one way or the other; with its pid and state, or those of the successor.
 Result<Json> follow_upgrade(const AdminClient& client, const Json& before) {
-  for (;;) {
+  const bool under_way = before.at("state") == "under_way";  // it is that one then
+  for (const Instant limit = monotonic_now() + kUpgradePatience; monotonic_now() < limit;) {
     Result<Json> now = ask_upgrade(client);
     if (!now || now->at("pid") != before.at("pid")) return now;
     const std::string state = now->at("state");
-    const bool begun = now->at("attempt") > before.at("attempt");
+    const bool begun = under_way || now->at("attempt") > before.at("attempt");
     if (begun && state == "failed")
       return error("the new process failed: " + now->at("why").get<std::string>());
     if (state == "stopping") return error("the server is stopping");
     std::this_thread::sleep_for(kExitLook);
   }
+  return error("the server has not been replaced; its log may say why");
 }
 
 int run_upgrade(const AdminClient& client, const AdminCommand& command) try {
