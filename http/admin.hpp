@@ -80,7 +80,7 @@ class AdminListener {
   /// Ends, but whoever is in the queue is another process's, and so are idle connections, that it takes by
   /// the channel. Waits for the answers under way, up to a second.
   void hand_over(HandoverChannel& successor);
-  void adopt(Fd connection) { setup_.adopt(std::move(connection)); }
+  void adopt(Fd connection) { setup_.adopt(std::move(connection), {}); }
   [[nodiscard]] ListenerParts<int> parts() const { return group_.parts(); }
 
   [[nodiscard]] const std::string& text() const noexcept { return group_.text(); }  ///< with the port in use
@@ -100,7 +100,9 @@ class AdminListener {
   [[nodiscard]] Task<> stream_status(Request& request, Response& response);
 
   struct Successor final : ConnectionTaker {
-    Answer take(int fd) noexcept override { return channel->take(HandoverKind::admin_connection, fd); }
+    Answer take(int fd, std::string_view note) noexcept override {
+      return channel->take(HandoverKind::admin_connection, fd, note);
+    }
     HandoverChannel* channel = nullptr;
   };
 

@@ -144,7 +144,7 @@ void Predecessor::refuse(const std::string& why) noexcept {
   static_cast<void>(channel_.send(HandoverKind::refused, text, {}, monotonic_now() + kRefuseLimit));
 }
 
-void Predecessor::receive(std::function<void(Fd)> adopt, std::function<void(Fd)> adopt_admin,
+void Predecessor::receive(std::function<void(Fd, std::string)> adopt, std::function<void(Fd)> adopt_admin,
                           std::function<void()> on_gone) {
   thread_ = std::thread(
       [this, adopt = std::move(adopt), adopt_admin = std::move(adopt_admin), on_gone = std::move(on_gone)] {
@@ -157,7 +157,7 @@ void Predecessor::receive(std::function<void(Fd)> adopt, std::function<void(Fd)>
           if (message->kind == HandoverKind::admin_connection)
             adopt_admin(std::move(message->descriptors.front()));
           if (message->kind != HandoverKind::connection) continue;
-          adopt(std::move(message->descriptors.front()));
+          adopt(std::move(message->descriptors.front()), std::move(message->text));
           ++adopted;
         }
         on_gone();

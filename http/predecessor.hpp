@@ -34,7 +34,7 @@ class Predecessor {
   /// Says why this process cannot take over; it ends, and the predecessor serves on.
   void refuse(const std::string& why) noexcept;
   /// Connections come from here on, on a thread of its own.
-  void receive(std::function<void(Fd)> adopt, std::function<void(Fd)> adopt_admin,
+  void receive(std::function<void(Fd, std::string note)> adopt, std::function<void(Fd)> adopt_admin,
                std::function<void()> on_gone);
   /// No more of them, but for those that are on their way.
   void close_input() noexcept { channel_.close_input(); }

@@ -42,7 +42,7 @@ struct ReactorSetup {
   /// Takes `sockets` and `strays` of this setup, where that was put off; and a connection of another process.
   /// From any thread, as long as the reactor's has not been joined.
   std::function<void()> listen{};
-  std::function<void(Fd)> adopt{};
+  std::function<void(Fd, std::string note)> adopt{};
   std::function<void(bool)> sweep{};  ///< Worker::sweep_listeners()
   bool listens_later = false;         ///< when `listen` is called
   /// Other options from the reactor's next turn on: set by the thread before `started`, for any thread, as

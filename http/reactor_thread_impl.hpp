@@ -47,8 +47,10 @@ void run_reactor(ReactorSetup& setup) {
     setup.listen = [&worker = *worker, &mailbox, &setup] {
       mailbox.post([&worker, &setup] { take_sockets(worker, setup); });
     };
-    setup.adopt = [&worker = *worker, &mailbox](Fd connection) {
-      mailbox.post([&worker, taken = std::move(connection)]() mutable { worker.adopt(std::move(taken)); });
+    setup.adopt = [&worker = *worker, &mailbox](Fd connection, std::string note) {
+      mailbox.post([&worker, taken = std::move(connection), note = std::move(note)]() mutable {
+        worker.adopt(std::move(taken), note);
+      });
     };
     setup.sweep = [&worker = *worker, &mailbox](bool shared) {
       mailbox.post([&worker, shared] { worker.sweep_listeners(shared); });

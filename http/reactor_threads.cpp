@@ -138,8 +138,8 @@ void ReactorThreads::sweep_listeners(bool shared) {
   for (ReactorSetup& setup : setups_) setup.sweep(shared);
 }
 
-void ReactorThreads::adopt(Fd connection) {
-  setups_[next_to_adopt_++ % setups_.size()].adopt(std::move(connection));
+void ReactorThreads::adopt(Fd connection, std::string note) {
+  setups_[next_to_adopt_++ % setups_.size()].adopt(std::move(connection), std::move(note));
 }
 
 bool ReactorThreads::release(Instant deadline) {

@@ -41,7 +41,7 @@ class ReactorThreads {
   /// Another process has the listeners, too; or not any more.
   void sweep_listeners(bool shared);
   /// Gives a connection to one of the reactors. One thread at a time, before release().
-  void adopt(Fd connection);
+  void adopt(Fd connection, std::string note);
   /// Each reactor takes what may change of the options at its next turn. From any thread, before release().
   void reload(const ServerOptions& options, uint32_t max_connections);
   /// After the stop: lets the pool end, then joins the threads. False when a handler still blocks a thread of

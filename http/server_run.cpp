@@ -257,11 +257,12 @@ Result<void> ServerRun::take_over() {
   threads_->listen();
   threads_->sweep_listeners(true);
   if (admin_) admin_->set_serving();  // its connections come, too
-  predecessor_->receive([this](Fd connection) { threads_->adopt(std::move(connection)); },
-                        [this](Fd connection) {
-                          if (admin_) admin_->adopt(std::move(connection));
-                        },
-                        [this] { threads_->sweep_listeners(false); });
+  predecessor_->receive(
+      [this](Fd connection, std::string note) { threads_->adopt(std::move(connection), std::move(note)); },
+      [this](Fd connection) {
+        if (admin_) admin_->adopt(std::move(connection));
+      },
+      [this] { threads_->sweep_listeners(false); });
   return {};
 }
 

@@ -53,11 +53,13 @@ class Session {
   }
   /// Who asks with this head, by peer() and, where that is trusted, the field in which proxies name clients.
   [[nodiscard]] ClientAddress client(const RequestHead& head) const;
-  /// Of a connection that was another process's: what peer() said there. Instead of on_connect(); false when
-  /// `text` is no such text, or its client has too many connections (then it has been turned away).
-  [[nodiscard]] bool set_peer(std::string_view text);
-  /// Nothing would be lost but the descriptor: no PROXY header has named its peer, and none is awaited.
-  [[nodiscard]] bool may_leave() const noexcept { return !awaits_proxy_header() && named_peer().empty(); }
+  /// Of a connection that was another process's, with leaving_note() of that. Instead of on_connect(); false
+  /// when the note is none, or the client has too many connections (it has been turned away).
+  [[nodiscard]] bool on_adopt(const PeerAddress& peer, std::string_view note);
+  /// No part of a PROXY header has come that the socket would not tell again.
+  [[nodiscard]] bool may_leave() const noexcept { return !awaits_proxy_header() || input_.empty(); }
+  /// Whom a PROXY header has named, or that one has to come; empty: the descriptor says it all.
+  [[nodiscard]] std::string leaving_note() const;
   /// Nothing but a PROXY header, whole or in part, may come first, and it has not.
   [[nodiscard]] bool awaits_proxy_header() const noexcept { return state_ == State::proxy; }
 

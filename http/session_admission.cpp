@@ -10,6 +10,13 @@
 // Session: who is at the other end, and whether it may come in.
 
 namespace lastcall {
+namespace {
+
+// What a leaving_note() says.
+constexpr std::string_view kAwaitsHeader = "proxy";
+constexpr std::string_view kNamed = "peer ";
+
+}  // namespace
 
 bool Session::on_connect(const PeerAddress& peer, Preface preface) {
   know_peer(peer);
@@ -38,11 +45,21 @@ void Session::name_peer(const PeerAddress& peer) {
   peer_->text = peer.text();
 }
 
-bool Session::set_peer(std::string_view text) {
-  const std::optional<PeerAddress> peer = parse_peer(text);
-  if (!peer) return false;
-  name_peer(*peer);
-  return enter_client();
+std::string Session::leaving_note() const {
+  if (awaits_proxy_header()) return std::string(kAwaitsHeader);
+  return named_peer().empty() ? std::string() : std::string(kNamed) + std::string(named_peer());
+}
+
+bool Session::on_adopt(const PeerAddress& peer, std::string_view note) {
+  if (note == kAwaitsHeader) return on_connect(peer, Preface::proxy);
+  const std::optional<PeerAddress> named =
+      note.starts_with(kNamed) ? parse_peer(note.substr(kNamed.size())) : std::nullopt;
+  if (named) {
+    name_peer(*named);
+    return enter_client();
+  }
+  close(CloseWish::direct, CloseReason::refused);
+  return false;
 }
 
 std::string Session::peer() const {

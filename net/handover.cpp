@@ -112,8 +112,8 @@ Result<HandoverMessage> HandoverChannel::receive(Instant limit) {
   return message;
 }
 
-ConnectionTaker::Answer HandoverChannel::take(HandoverKind kind, int fd) noexcept {
-  const ssize_t sent = send_message(socket_.get(), static_cast<char>(kind), {}, {&fd, 1});
+ConnectionTaker::Answer HandoverChannel::take(HandoverKind kind, int fd, std::string_view note) noexcept {
+  const ssize_t sent = send_message(socket_.get(), static_cast<char>(kind), note, {&fd, 1});
   if (sent >= 0) {
     ::close(fd);
     return Answer::taken;

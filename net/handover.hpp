@@ -22,7 +22,7 @@ namespace lastcall {
 ///                                         ←      ready {taken}     everything runs, nobody was accepted yet
 ///                                         ←      refused "why"     or it ends
 ///   go                                    →                        it accepts from here on
-///   connection, its descriptor            →      (each, until the predecessor has gone; of the admin
+///   connection "note", its descriptor     →      (each, until the predecessor has gone; of the admin
 ///   listener
 ///                                                 as admin_connection)
 enum class HandoverKind : uint8_t {
@@ -63,8 +63,10 @@ class HandoverChannel final : public ConnectionTaker {
   /// Waits for the next message. Errors: ETIMEDOUT, EPIPE at the end, EPROTO for what is no message.
   [[nodiscard]] Result<HandoverMessage> receive(Instant limit);
   /// Sends the connection and closes our descriptor of it.
-  [[nodiscard]] Answer take(int fd) noexcept override { return take(HandoverKind::connection, fd); }
-  [[nodiscard]] Answer take(HandoverKind kind, int fd) noexcept;
+  [[nodiscard]] Answer take(int fd, std::string_view note) noexcept override {
+    return take(HandoverKind::connection, fd, note);
+  }
+  [[nodiscard]] Answer take(HandoverKind kind, int fd, std::string_view note) noexcept;
   /// Nothing more can be sent to this end; what is on its way can still be received, then the end.
   void close_input() noexcept;
   /// Both directions: whoever waits here or there sees the end.

@@ -22,8 +22,10 @@ namespace lastcall {
 ///                            not count against the connection limit
 ///   peer()                   the other end as text; named_peer() the same where the protocol knows it and
 ///                            the socket does not, else empty: takes no memory
-///   may_leave()              another process may go on with the descriptor and nothing else, while it is
-///   idle on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
+///   may_leave()              while it is idle, another process may go on with the descriptor and …
+///   leaving_note()           … this text, for whose sake it is told there
+///   on_adopt(peer, note)     instead of on_connect(), where it has such a note
+///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
 ///   on_end_of_stream()       the peer will send no more
 ///   on_output_room()         what was prepared has gone to the kernel: go on writing
 ///   active()                 at least one byte of a request has come that is not answered in full
@@ -52,6 +54,8 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.on_connect(PeerAddress(), Preface()) } -> std::same_as<bool>;
   { p.peer() } -> std::same_as<std::string>;
   { p.may_leave() } -> std::same_as<bool>;
+  { p.leaving_note() } -> std::same_as<std::string>;
+  { p.on_adopt(PeerAddress(), std::string_view()) } -> std::same_as<bool>;
   { p.named_peer() } -> std::same_as<std::string_view>;
   { p.on_bytes(bytes) } -> std::same_as<void>;
   { p.on_end_of_stream() } -> std::same_as<void>;

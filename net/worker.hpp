@@ -55,6 +55,8 @@ class Worker {
   void sweep_listeners(bool shared);
   /// Takes over a connection that was accepted elsewhere, whatever the limit.
   void adopt(Fd connection, Preface preface = Preface::none);
+  /// … in another process, with the note that its protocol wrote there.
+  void adopt(Fd connection, std::string_view note);
   /// Other options from here on (`id` and `measure_lag` stay), and the environment's are others already. From
   /// a message of the mailbox. A connection beyond a lower limit stays; who is slow to take an answer has the
   /// whole of a new write timeout.
@@ -140,7 +142,7 @@ class Worker {
   void pause_accepting(Listener& listener, int code);
   void sweep(Listener& listener);
   [[nodiscard]] bool over_limit() const noexcept;
-  void open_connection(int fd, Preface preface, bool adopted = false);
+  void open_connection(int fd, Preface preface, bool adopted = false, std::string_view note = {});
 
   // worker_stop.hpp: the phases
   void on_phase();

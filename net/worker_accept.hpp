@@ -28,6 +28,11 @@ void Worker<B, P>::adopt(Fd connection, Preface preface) {
 }
 
 template <class B, class P>
+void Worker<B, P>::adopt(Fd connection, std::string_view note) {
+  open_connection(connection.release(), Preface::none, true, note);
+}
+
+template <class B, class P>
 void Worker<B, P>::on_accept(Listener& listener, const Event& event) {
   if (event.result >= 0) open_connection(event.result, listener.preface);
   if (!event.last) return;
@@ -82,7 +87,7 @@ bool Worker<B, P>::over_limit() const noexcept {
 }
 
 template <class B, class P>
-void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted) {
+void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted, std::string_view note) {
   add(loop_.counters.accepted, 1);
   if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
   bool refuse = !adopted && over_limit();
@@ -99,6 +104,8 @@ void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted) {
   io().recv_start(connection->token_, fd);
   if (refuse) {
     connection->protocol_.refuse_overload();
+  } else if (!note.empty()) {
+    refuse = !connection->protocol_.on_adopt(read_peer_address(fd), note);
   } else if (preface != Preface::none || options_.tell_peers) {
     refuse = !connection->protocol_.on_connect(read_peer_address(fd), preface);
   }

@@ -19,7 +19,7 @@ bool Worker<B, P>::may_leave(const Conn& connection) const noexcept {
 template <class B, class P>
 bool Worker<B, P>::hand_over(Conn& connection) {
   io().release(connection.token_, connection.fd_);
-  switch (successor_->take(connection.fd_)) {
+  switch (successor_->take(connection.fd_, connection.protocol_.leaving_note())) {
     case ConnectionTaker::Answer::taken: break;
     case ConnectionTaker::Answer::not_now:
       if (loop_.now >= abandon_at_) {

@@ -30,9 +30,9 @@ class ConnectionTaker {
     not_now,  ///< ask again in a moment
     never,    ///< there is nobody any more
   };
-  /// An idle connection, with nothing in flight in either direction but what is in its socket. From any
-  /// reactor's thread; returns at once.
-  [[nodiscard]] virtual Answer take(int fd) noexcept = 0;
+  /// An idle connection, with nothing in flight in either direction but what is in its socket, and what its
+  /// protocol has to say of it there. From any reactor's thread; returns at once.
+  [[nodiscard]] virtual Answer take(int fd, std::string_view note) noexcept = 0;
 
  protected:
   ~ConnectionTaker() = default;

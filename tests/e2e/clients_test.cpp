@@ -56,6 +56,22 @@ TEST_P(Clients, BothVersionsNameTheClient) {
   }
 }
 
+// … and the process that replaces this one knows it still.
+TEST_P(Clients, ASuccessorKnowsWhomTheHeaderNamed) {
+  start_behind_proxy();
+  RawClient named = connect();
+  EXPECT_EQ(peer_of(named.ask(kLine + get_request("/anything"))), "203.0.113.5:4444");
+  RawClient itself = connect();
+  EXPECT_EQ(peer_of(itself.ask(kLocal + get_request("/anything"))), itself.local_address());
+  RawClient silent = connect();
+  server().signal(SIGUSR2);
+  ASSERT_EQ(server().follow(), 0);
+  EXPECT_EQ(total(report(), "handed_over"), 3u);
+  EXPECT_EQ(peer_of(named.ask(get_request("/anything"))), "203.0.113.5:4444");
+  EXPECT_EQ(peer_of(itself.ask(get_request("/anything"))), itself.local_address());
+  EXPECT_EQ(peer_of(silent.ask(kBinary + get_request("/anything"))), "203.0.113.5:4444");
+}
+
 TEST_P(Clients, ProxyThatSpeaksForItselfIsThePeer) {
   start_behind_proxy();
   for (const std::string& header : {std::string("PROXY UNKNOWN\r\n"), kLocal}) {

@@ -138,27 +138,39 @@ TEST_F(SessionAdmission, StopFindsNoRequestInAPartOfAHeader) {
   EXPECT_FALSE(host_->open_still());
 }
 
-// Another process would take the proxy for the peer, or a header for a request.
-TEST_F(SessionAdmission, WhatOnlyThisProcessKnowsDoesNotLeaveIt) {
+// Another process is told what the socket does not tell.
+TEST_F(SessionAdmission, LeavesWithWhatIsKnownOfIt) {
   SessionHost& at = host();
-  EXPECT_FALSE(at.session().may_leave());
-  at.receive(kLine);
-  EXPECT_FALSE(at.session().may_leave());
-  EXPECT_FALSE(at.session().awaits_proxy_header());
+  EXPECT_TRUE(at.session().may_leave());
+  EXPECT_EQ(at.session().leaving_note(), "proxy");
+  at.receive(kLine.substr(0, 7));
+  EXPECT_FALSE(at.session().may_leave()) << "of a part of it nobody else knows";
+  at.receive(kLine.substr(7));
+  EXPECT_TRUE(at.session().may_leave());
+  EXPECT_EQ(at.session().leaving_note(), "peer 203.0.113.5:4444");
   host().receive("PROXY UNKNOWN\r\n");
   EXPECT_TRUE(host_->session().may_leave());
-  EXPECT_TRUE(host("192.0.2.1:7", Preface::none).session().may_leave());
+  EXPECT_EQ(host_->session().leaving_note(), "");
+  EXPECT_EQ(host("192.0.2.1:7", Preface::none).session().leaving_note(), "");
+}
+
+TEST_F(SessionAdmission, WaitsForTheHeaderThatAnotherProcessWaitedFor) {
+  SessionHost& at = host("192.0.2.1:7", Preface::none);
+  EXPECT_FALSE(at.session().on_adopt(*parse_peer("192.0.2.1:7"), "proxy")) << "it is not trusted here";
+  SessionHost& trusted = host(kProxy, Preface::none);
+  EXPECT_TRUE(trusted.session().on_adopt(*parse_peer(kProxy), "proxy"));
+  EXPECT_TRUE(trusted.session().awaits_proxy_header());
 }
 
 TEST_F(SessionAdmission, PeerOfAnotherProcess) {
   SessionHost& at = host("192.0.2.1:7", Preface::none);
   EXPECT_EQ(at.session().named_peer(), "");
   EXPECT_EQ(at.session().peer(), "192.0.2.1:7");
-  EXPECT_TRUE(at.session().set_peer("[2001:db8::1]:9"));
+  EXPECT_TRUE(at.session().on_adopt(*parse_peer("192.0.2.1:7"), "peer [2001:db8::1]:9"));
   EXPECT_EQ(at.session().peer(), "[2001:db8::1]:9");
   EXPECT_EQ(at.session().named_peer(), "[2001:db8::1]:9");
   EXPECT_EQ(who(at), "[2001:db8::1]:9 [2001:db8::1]:9");
-  EXPECT_FALSE(at.session().set_peer("nonsense"));
+  EXPECT_FALSE(at.session().on_adopt(*parse_peer("192.0.2.1:7"), "peer nonsense"));
   EXPECT_EQ(at.session().peer(), "[2001:db8::1]:9");
 }
 

@@ -56,11 +56,12 @@ TEST_F(Channel, CarriesTextAndDescriptors) {
 TEST_F(Channel, TakesAConnectionAndClosesOurDescriptor) {
   auto [ours, theirs] = connection();
   const int fd = ours.release();
-  EXPECT_EQ(former.take(fd), ConnectionTaker::Answer::taken);
+  EXPECT_EQ(former.take(fd, "a note"), ConnectionTaker::Answer::taken);
   EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
   const Result<HandoverMessage> got = later.receive(soon());
   ASSERT_TRUE(got);
   EXPECT_EQ(got->kind, HandoverKind::connection);
+  EXPECT_EQ(got->text, "a note");
   EXPECT_THAT(got->descriptors, SizeIs(1));
 }
 
@@ -68,11 +69,11 @@ TEST_F(Channel, SaysNotNowWhenItIsFullAndNeverWhenNobodyIsThere) {
   const auto [ours, theirs] = connection();
   ConnectionTaker::Answer answer = ConnectionTaker::Answer::taken;
   for (int i = 0; i < 10'000 && answer == ConnectionTaker::Answer::taken; ++i)
-    answer = former.take(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 0));
+    answer = former.take(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 0), {});
   EXPECT_EQ(answer, ConnectionTaker::Answer::not_now);
   EXPECT_EQ(former.send(HandoverKind::go, "", {}, past()).error().code, ETIMEDOUT);
   later.close_input();
-  EXPECT_EQ(former.take(ours.get()), ConnectionTaker::Answer::never);
+  EXPECT_EQ(former.take(ours.get(), {}), ConnectionTaker::Answer::never);
   EXPECT_NE(::fcntl(ours.get(), F_GETFD), -1) << "it is ours still";
   int received = 0;
   while (later.receive(soon())) ++received;

@@ -16,7 +16,7 @@ class Taker final : public ConnectionTaker {
   explicit Taker(SimNetwork& network) : network_(network) {}
   ~Taker() { close_all(); }
 
-  Answer take(int fd) noexcept override {
+  Answer take(int fd, std::string_view /*note*/) noexcept override {
     ++asked;
     if (answer == Answer::taken) taken.push_back(fd);
     return answer;
