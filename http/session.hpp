@@ -54,7 +54,7 @@ class Session {
   /// Who asks with this head, by peer() and, where that is trusted, the field in which proxies name clients.
   [[nodiscard]] ClientAddress client(const RequestHead& head) const;
   /// Of a connection that was another process's, with leaving_note() of that. Instead of on_connect(); false
-  /// when the note is none, or the client has too many connections (it has been turned away).
+  /// when it is no such note, or the client has too many connections (it has been turned away).
   [[nodiscard]] bool on_adopt(const PeerAddress& peer, std::string_view note);
   /// No part of a PROXY header has come that the socket would not tell again.
   [[nodiscard]] bool may_leave() const noexcept { return !awaits_proxy_header() || input_.empty(); }

@@ -51,6 +51,12 @@ std::string Session::leaving_note() const {
 }
 
 bool Session::on_adopt(const PeerAddress& peer, std::string_view note) {
+  deadline_ =
+      after(loop().now, environment_.options.idle_timeout);  // it was between two requests, as far as we know
+  if (note.empty()) {
+    const Admission* const admission = environment_.options.admission;
+    return admission == nullptr || !admission->wants_peers() || on_connect(peer, Preface::none);
+  }
   if (note == kAwaitsHeader) return on_connect(peer, Preface::proxy);
   const std::optional<PeerAddress> named =
       note.starts_with(kNamed) ? parse_peer(note.substr(kNamed.size())) : std::nullopt;

@@ -24,7 +24,7 @@ namespace lastcall {
 ///                            the socket does not, else empty: takes no memory
 ///   may_leave()              while it is idle, another process may go on with the descriptor and …
 ///   leaving_note()           … this text, for whose sake it is told there
-///   on_adopt(peer, note)     instead of on_connect(), where it has such a note
+///   on_adopt(peer, note)     instead of on_connect(), of a connection that was another process's
 ///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
 ///   on_end_of_stream()       the peer will send no more
 ///   on_output_room()         what was prepared has gone to the kernel: go on writing

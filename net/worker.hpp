@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -142,7 +143,8 @@ class Worker {
   void pause_accepting(Listener& listener, int code);
   void sweep(Listener& listener);
   [[nodiscard]] bool over_limit() const noexcept;
-  void open_connection(int fd, Preface preface, bool adopted = false, std::string_view note = {});
+  void open_connection(int fd, Preface preface, bool adopted = false,
+                       std::optional<std::string_view> note = {});
 
   // worker_stop.hpp: the phases
   void on_phase();

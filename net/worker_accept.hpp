@@ -87,7 +87,8 @@ bool Worker<B, P>::over_limit() const noexcept {
 }
 
 template <class B, class P>
-void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted, std::string_view note) {
+void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted,
+                                   std::optional<std::string_view> note) {
   add(loop_.counters.accepted, 1);
   if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
   bool refuse = !adopted && over_limit();
@@ -104,8 +105,8 @@ void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted, std::s
   io().recv_start(connection->token_, fd);
   if (refuse) {
     connection->protocol_.refuse_overload();
-  } else if (!note.empty()) {
-    refuse = !connection->protocol_.on_adopt(read_peer_address(fd), note);
+  } else if (note) {
+    refuse = !connection->protocol_.on_adopt(read_peer_address(fd), *note);
   } else if (preface != Preface::none || options_.tell_peers) {
     refuse = !connection->protocol_.on_connect(read_peer_address(fd), preface);
   }

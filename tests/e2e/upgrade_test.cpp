@@ -121,8 +121,10 @@ TEST_P(Upgrade, LongLivedConnectionsAreToldToLeave) {
   events.send(get_request("/events"));
   EXPECT_NE(events.read_until("data:").find("data:"), std::string::npos);
   server().signal(SIGUSR2);
-  EXPECT_NE(events.read_all().first.find("event: bye"), std::string::npos);
+  EXPECT_NE(events.read_until("event: bye").find("event: bye"), std::string::npos);
+  EXPECT_NE(events.read_until("0\r\n\r\n").find("0\r\n\r\n"), std::string::npos);
   EXPECT_EQ(server().follow(), 0);
+  EXPECT_EQ(events.ask(get_request("/plaintext")).status, 200) << "its connection is good for more";
 }
 
 // Requests are sent as fast as they are answered while one process follows the other.

@@ -242,12 +242,29 @@ TEST_P(HandOver, QueueOfAListenerThatDoesNotLiveOnIsServed) {
   EXPECT_TRUE(!answer.empty() || taker.taken.size() == 1);
 }
 
+TEST_P(HandOver, AdoptedConnectionHasTheIdleTimeout) {
+  auto [fd, peer] = server.network.pair();
+  server.adopt(fd, "");
+  server.run_for(74s);
+  EXPECT_FALSE(peer.saw_eof());
+  server.run_for(2s);
+  EXPECT_TRUE(peer.saw_eof());
+}
+
+TEST_P(HandOver, AdoptedConnectionWithANoteThatIsNoneIsClosed) {
+  auto [fd, peer] = server.network.pair();
+  server.adopt(fd, "nonsense");
+  server.settle();
+  EXPECT_TRUE(peer.saw_eof());
+  EXPECT_EQ(server.counters().completed, 1u);
+}
+
 TEST_P(HandOver, AdoptedConnectionsAreServedWhateverTheLimit) {
   SimServer full(GetParam().options(3), {.max_connections = 1});
   SimPeer inside = full.connect();
   full.settle();
   auto [fd, peer] = full.network.pair();
-  full.adopt(fd);
+  full.adopt(fd, "");
   peer.write(get("/plaintext"));
   full.settle();
   EXPECT_EQ(parse_answer(peer.read_all()).status, 200);

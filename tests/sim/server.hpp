@@ -104,7 +104,8 @@ class SimServer {
     worker_.reset();
   }
 
-  void adopt(int fd) { worker_->adopt(Fd(fd)); }
+  /// As of another process.
+  void adopt(int fd, std::string_view note) { worker_->adopt(Fd(fd), note); }
   [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
   [[nodiscard]] const ReactorCounters& counters() { return control.counters(0); }
   [[nodiscard]] uint64_t ended() {
