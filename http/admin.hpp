@@ -80,6 +80,8 @@ class AdminListener {
   /// Ends, but whoever is in the queue is another process's, and so are idle connections, that it takes by
   /// the channel. Waits for the answers under way, up to a second.
   void hand_over(HandoverChannel& successor);
+  /// Another process may still hand over connections, or not any more.
+  void share(bool shared) { setup_.sweep(shared); }
   void adopt(Fd connection) { setup_.adopt(std::move(connection), {}); }
   [[nodiscard]] ListenerParts<int> parts() const { return group_.parts(); }
 

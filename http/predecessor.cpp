@@ -68,6 +68,7 @@ Predecessor::~Predecessor() {
 
 Result<void> Predecessor::receive_offers() {
   const Instant limit = monotonic_now() + kOfferLimit;
+  if (Result<void> knocked = channel_.send(HandoverKind::knock, {}, {}, limit); !knocked) return knocked;
   Result<HandoverMessage> first = channel_.receive(limit);
   if (!first) return std::unexpected(first.error());
   if (first->kind != HandoverKind::hello) return unexpected_message();
@@ -160,6 +161,7 @@ void Predecessor::receive(std::function<void(Fd, std::string)> adopt, std::funct
           adopt(std::move(message->descriptors.front()), std::move(message->text));
           ++adopted;
         }
+        gone_.store(true);
         on_gone();
         log_event(LogLevel::info, "predecessor_gone", {{"adopted", adopted}});
       });

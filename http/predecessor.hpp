@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,6 +39,8 @@ class Predecessor {
                std::function<void()> on_gone);
   /// No more of them, but for those that are on their way.
   void close_input() noexcept { channel_.close_input(); }
+  /// It has ended, and on_gone() was called.
+  [[nodiscard]] bool gone() const noexcept { return gone_.load(); }
   /// Waits for these. After close_input(), or when the predecessor has gone.
   void join();
 
@@ -54,6 +57,7 @@ class Predecessor {
 
   HandoverChannel channel_;
   std::vector<Offer> offers_;
+  std::atomic<bool> gone_{false};
   std::thread thread_;
 };
 

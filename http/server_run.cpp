@@ -256,14 +256,29 @@ Result<void> ServerRun::take_over() {
   }
   threads_->listen();
   threads_->sweep_listeners(true);
+  if (admin_) admin_->share(true);
   if (admin_) admin_->set_serving();  // its connections come, too
   predecessor_->receive(
       [this](Fd connection, std::string note) { threads_->adopt(std::move(connection), std::move(note)); },
       [this](Fd connection) {
         if (admin_) admin_->adopt(std::move(connection));
       },
-      [this] { threads_->sweep_listeners(false); });
+      [this] { on_predecessor_gone(); });
   return {};
+}
+
+/// On the predecessor's thread: all that it handed over is in the mailboxes.
+void ServerRun::on_predecessor_gone() {
+  threads_->sweep_listeners(false);
+  if (admin_) admin_->share(false);
+  if (upgrade_waits_.exchange(false)) ::kill(::getpid(), SIGUSR2);
+}
+
+/// One replacement after the other: what is handed over to this process must not have to go on at once.
+void ServerRun::begin_upgrade() {
+  upgrade_waits_.store(predecessor_ && !predecessor_->gone());
+  if (!upgrade_waits_ || (predecessor_->gone() && upgrade_waits_.exchange(false))) return upgrade_->begin();
+  log_event(LogLevel::info, "upgrade_postponed", {{"why", "the former process has not gone yet"}});
 }
 
 UpgradeOptions ServerRun::upgrade_options() {
@@ -319,7 +334,7 @@ void ServerRun::close_gate() {
 
 /// On the runner's thread: must return soon.
 void ServerRun::on_signal(int number) {
-  if (number == SIGUSR2 && upgrade_) return upgrade_->begin();
+  if (number == SIGUSR2 && upgrade_) return begin_upgrade();
   if (number != SIGHUP || !reload_) {
     log_event(LogLevel::info, "signal_ignored", {{"signal", signal_name(number)}});
   } else if (!reload_->request()) {

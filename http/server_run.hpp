@@ -84,6 +84,8 @@ class ServerRun {
   [[nodiscard]] UpgradeOptions upgrade_options();
   [[nodiscard]] std::vector<OfferedListener> offer() const;
   void close_gate();
+  void on_predecessor_gone();
+  void begin_upgrade();
   void on_signal(int number);
   [[nodiscard]] AdminOptions describe();
   [[nodiscard]] std::function<bool()> watch_fullness() const;
@@ -105,6 +107,7 @@ class ServerRun {
   std::optional<FdStore> store_;  // when it is wanted and there is one
   std::unique_ptr<Predecessor> predecessor_;
   std::optional<Upgrade> upgrade_;
+  std::atomic<bool> upgrade_waits_{false};
   std::vector<ListenerGroup> groups_;
   std::vector<std::string> asked_;  // of each group: the text of its address in the options
   std::unique_ptr<ReactorThreads> threads_;

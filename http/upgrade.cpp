@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -30,18 +31,22 @@ constexpr Duration kOfferLimit = 500ms;  // on the thread that sees signals
 constexpr Duration kGoLimit = 1s;
 constexpr Duration kLastWords = 1s;  // for a new process that has closed its end to exit
 
-/// Where the program that runs was started from; another one may be there later.
-std::string own_binary() {
-  std::error_code failed;
-  return std::filesystem::read_symlink("/proc/self/exe", failed).string();
-}
-
 /// As this process was called.
 std::vector<std::string> own_arguments() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::vector<std::string> arguments;
   for (std::string one; std::getline(file, one, '\0');) arguments.push_back(std::move(one));
   return arguments;
+}
+
+/// Where the program that runs was started from, as it was named then: a link may lead to another one later.
+std::string own_binary() {
+  std::error_code failed;
+  const std::filesystem::path file = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const std::vector<std::string> arguments = own_arguments();
+  if (arguments.empty() || arguments[0].find('/') == std::string::npos) return file.string();
+  const std::filesystem::path named = std::filesystem::absolute(arguments[0], failed);
+  return std::filesystem::equivalent(named, "/proc/self/exe", failed) ? named.string() : file.string();
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -118,6 +123,11 @@ Upgrade::~Upgrade() {
 void Upgrade::begin() {
   {
     const std::lock_guard lock(mutex_);
+    if (::getpid() == 1) {
+      ++attempt_;
+      why_ = "process 1 cannot be replaced: its end is that of the container";
+      return log_event(LogLevel::warning, "upgrade_refused", {{"why", why_}});
+    }
     if (state_ != State::idle) {
       const char* why = state_ == State::waiting ? "one is under way" : "stopping";
       return log_event(LogLevel::warning, "upgrade_refused", {{"why", why}});
@@ -126,23 +136,39 @@ void Upgrade::begin() {
     ++attempt_;
   }
   join();  // of an attempt that failed
-  Result<void> launched = launch();
-  if (launched) launched = offer_listeners();
+  Result<void> launched = copy_offer();
+  if (launched) launched = launch();
   if (launched) {
     log_event(LogLevel::info, "upgrade_started", {{"pid", child_}, {"binary", binary_}});
     thread_ = std::thread([this] { await_successor(); });
     return;
   }
-  const bool ended = child_ > 0 && launched.error().code == EPIPE;
-  const std::string end = child_ > 0 ? end_child(ended ? kOfferLimit : 0s) : "";
   const std::lock_guard lock(mutex_);
   state_ = State::idle;
-  why_ = ended ? end : launched.error().message;
-  log_failed(child_, why_);
+  why_ = launched.error().message;
+  copies_.clear();
+  log_event(LogLevel::error, "upgrade_failed", {{"why", why_}});
+}
+
+/// Descriptors of our own: the listeners may be closed before the new process asks for them.
+Result<void> Upgrade::copy_offer() {
+  offered_ = options_.offer();
+  copies_.clear();
+  const auto copy = [this](int& fd) {
+    if (fd < 0) return true;
+    copies_.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    fd = copies_.back().get();
+    return fd >= 0;
+  };
+  for (OfferedListener& listener : offered_) {
+    bool copied = copy(listener.parts.parking) && copy(listener.parts.filler);
+    for (int& socket : listener.parts.sockets) copied = copied && copy(socket);
+    if (!copied) return system_error("dup", errno);
+  }
+  return {};
 }
 
 Result<void> Upgrade::launch() {
-  child_ = -1;
   auto ends = HandoverChannel::open_pair();
   if (!ends) return std::unexpected(ends.error());
   Result<pid_t> child = spawn(binary_, ends->second.get(), options_.environment);
@@ -154,7 +180,6 @@ Result<void> Upgrade::launch() {
 
 Result<void> Upgrade::offer_listeners() {
   const Instant limit = monotonic_now() + kOfferLimit;
-  offered_ = options_.offer();
   const HandoverHello hello{.lastcall = std::string(version()),
                             .listeners = static_cast<uint32_t>(offered_.size())};
   Result<void> sent = channel_->send(HandoverKind::hello, to_json(hello), {}, limit);
@@ -190,20 +215,38 @@ void Upgrade::await_successor() {
   const std::string end = end_child(talk_is_over ? kLastWords : 0s);
   std::string why = talk_is_over ? end : ready.error().message;
   const std::lock_guard lock(mutex_);
+  copies_.clear();
   if (state_ == State::waiting) state_ = State::idle;
   if (state_ == State::ended) why = "stopping";
   log_failed(child, why);
   why_ = std::move(why);
 }
 
-Result<void> Upgrade::await_ready() {
-  Result<HandoverMessage> answer = channel_->receive(monotonic_now() + options_.limit);
+/// The next message of the new process; an error, where that is the end of the attempt.
+Result<HandoverMessage> Upgrade::hear(HandoverKind expected, Instant limit) {
+  Result<HandoverMessage> answer = channel_->receive(limit);
   if (has_ended()) return system_error("stopping", ECANCELED);
   if (!answer && answer.error().code == ETIMEDOUT)
-    return system_error("not ready in " + std::to_string(to_ms(options_.limit)) + " ms", ETIMEDOUT);
-  if (!answer) return std::unexpected(answer.error());
+    return std::unexpected(Error{"not ready in " + std::to_string(to_ms(options_.limit)) + " ms", ETIMEDOUT});
+  if (!answer) return answer;
   if (answer->kind == HandoverKind::refused) return error(answer->text);
-  if (answer->kind != HandoverKind::ready) return system_error("hand-over: not what was asked for", EPROTO);
+  if (answer->kind != expected) return system_error("hand-over: not what was asked for", EPROTO);
+  return answer;
+}
+
+Result<void> Upgrade::await_ready() {
+  const Instant limit = monotonic_now() + options_.limit;
+  // A program that does not know of this gets nothing, and so leaves no listener open behind its back.
+  if (Result<HandoverMessage> knock = hear(HandoverKind::knock, limit); !knock)
+    return std::unexpected(knock.error());
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::waiting) return system_error("stopping", ECANCELED);
+    if (Result<void> offered = offer_listeners(); !offered) return offered;
+    copies_.clear();
+  }
+  const Result<HandoverMessage> answer = hear(HandoverKind::ready, limit);
+  if (!answer) return std::unexpected(answer.error());
   Result<std::vector<uint32_t>> taken = parse_taken(answer->text, static_cast<uint32_t>(offered_.size()));
   if (!taken) return std::unexpected(taken.error());
 
@@ -248,6 +291,7 @@ void Upgrade::end_attempt() noexcept {
   const std::lock_guard lock(mutex_);
   if (state_ == State::handed_over) return;
   if (state_ == State::waiting) channel_->end();
+  copies_.clear();  // nothing keeps a listener open
   state_ = State::ended;
 }
 

@@ -69,7 +69,9 @@ class Upgrade {
  private:
   enum class State : uint8_t { idle, waiting, handed_over, ended };
 
+  [[nodiscard]] Result<void> copy_offer();
   [[nodiscard]] Result<void> launch();
+  [[nodiscard]] Result<HandoverMessage> hear(HandoverKind expected, Instant limit);
   [[nodiscard]] Result<void> offer_listeners();
   void await_successor();
   [[nodiscard]] Result<void> await_ready();
@@ -85,6 +87,7 @@ class Upgrade {
   State state_ = State::idle;
   uint64_t attempt_ = 0;
   std::string why_;
+  std::vector<Fd> copies_;  // of what is offered
   std::vector<uint32_t> taken_;
   std::thread thread_;
 };

@@ -17,6 +17,7 @@ namespace lastcall {
 /// What passes between a server and the process that is to replace it.
 ///
 ///   predecessor                                  successor
+///                                         ←      knock              it is a lastcall that can do this
 ///   hello {version, listeners}            →
 ///   listener {address, …}, its sockets    →      (each)
 ///                                         ←      ready {taken}     everything runs, nobody was accepted yet
@@ -26,6 +27,7 @@ namespace lastcall {
 ///   listener
 ///                                                 as admin_connection)
 enum class HandoverKind : uint8_t {
+  knock = 'K',
   hello = 'H',
   listener = 'L',
   descriptors = 'D',

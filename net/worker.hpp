@@ -52,7 +52,8 @@ class Worker {
   /// there may be several sockets of one. `preface`: what its connections begin with.
   void listen(Fd socket, uint32_t address = 0, Preface preface = Preface::none);
   /// The listeners are another process's, too, that may be woken in our place and not come to accept: from
-  /// here on, as long as `shared`, it is looked every kSweep who waits there.
+  /// here on, as long as `shared`, it is looked every kSweep who waits there. That process may also hand over
+  /// connections; a stop waits for the end of that.
   void sweep_listeners(bool shared);
   /// Takes over a connection that was accepted elsewhere, whatever the limit.
   void adopt(Fd connection, Preface preface = Preface::none);

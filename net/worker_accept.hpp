@@ -65,6 +65,7 @@ void Worker<B, P>::sweep_listeners(bool shared) {
   for (auto& listener : listeners_) {
     if (listener->accepting && !listener->stopping) sweep(*listener);
   }
+  if (!shared && closing_listeners_) acknowledge_if_closed();
 }
 
 template <class B, class P>
@@ -92,6 +93,7 @@ void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted,
   add(loop_.counters.accepted, 1);
   if (phase_ >= Phase::draining) add(loop_.counters.accepted_while_stopping, 1);
   bool refuse = !adopted && over_limit();
+  if (adopted) connections_.set_limit(std::max(connections_.limit(), connections_.size() + 1));
   Conn* connection = connections_.acquire(kConnection, loop_, fd, *environment_);
   if (connection == nullptr) {  // even the slack is full of connections being refused
     io().close(Token{.slot = UINT32_MAX}, fd);

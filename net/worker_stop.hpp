@@ -113,7 +113,7 @@ void Worker<B, P>::acknowledge_if_closed() {
   for (auto& listener : listeners_) {
     if (listener->socket) return;
   }
-  if (gate_.closed()) return;
+  if (gate_.closed() || sweeping_) return;  // another process may still hand connections over
   static_cast<void>(gate_.close());
   control_.acknowledge(options_.id, Phase::draining);
   if (phase_ >= Phase::forcing) force();  // whoever came out of the queue since then, too

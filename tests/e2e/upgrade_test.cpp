@@ -227,6 +227,77 @@ TEST_P(Upgrade, AdminListenerIsReadyAllTheTime) {
   EXPECT_EQ(Json::parse(status.body).at("pid"), server().pid());
 }
 
+// What is handed over to a process is still on its way when that is to be replaced, or stopped.
+TEST_P(Upgrade, OneAfterTheOtherAtOnce) {
+  constexpr int kMany = 1500;
+  start({"--reactors", "2"});
+  std::vector<RawClient> crowd;
+  for (int i = 0; i < kMany; ++i) {
+    crowd.push_back(connect());
+    ASSERT_TRUE(crowd.back().connected());
+  }
+  ASSERT_EQ(crowd.back().ask(get_request("/plaintext")).status, 200);
+  server().signal(SIGUSR2);
+  const auto ready = server().wait_for_event("upgrade_ready");
+  ASSERT_TRUE(ready);
+  const pid_t second = std::stoi(log_field(*ready, "pid"));
+  ::kill(second, SIGUSR2);
+  ASSERT_EQ(server().follow(), 0);
+  ASSERT_EQ(server().pid(), second);
+  ASSERT_EQ(server().follow(), 0);
+  for (RawClient& client : crowd) ASSERT_EQ(client.ask(get_request("/plaintext")).status, 200);
+}
+
+TEST_P(Upgrade, StopOfASuccessorServesWhoIsStillOnTheWay) {
+  constexpr int kMany = 1500;
+  start({"--reactors", "2", "--idle-grace", "1s"});
+  std::vector<RawClient> crowd;
+  for (int i = 0; i < kMany; ++i) {
+    crowd.push_back(connect());
+    ASSERT_TRUE(crowd.back().connected());
+  }
+  ASSERT_EQ(crowd.back().ask(get_request("/plaintext")).status, 200);
+  server().signal(SIGUSR2);
+  const auto ready = server().wait_for_event("upgrade_ready");
+  ASSERT_TRUE(ready);
+  ::kill(std::stoi(log_field(*ready, "pid")), SIGTERM);
+  for (RawClient& client : crowd) client.send(get_request("/plaintext"));
+  int answered = 0;
+  for (RawClient& client : crowd) answered += client.read_answer().status == 200;
+  EXPECT_EQ(answered, kMany);
+  crowd.clear();
+  EXPECT_EQ(server().follow(), 0);
+  EXPECT_EQ(wait_exit(), 0);
+}
+
+TEST_P(Upgrade, LinkThatLeadsToAnotherBinaryIsFollowed) {
+  const std::string link = in_folder("current");
+  std::filesystem::create_symlink(LASTCALL_BINARY, link);
+  start_program(link, {"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--reactors", "1"});
+  write_file(in_folder("next"), "#!/bin/sh\nexit 5\n");
+  std::filesystem::permissions(in_folder("next"), std::filesystem::perms::owner_all);
+  std::filesystem::remove(link);
+  std::filesystem::create_symlink(in_folder("next"), link);
+  server().signal(SIGUSR2);
+  const auto failed = server().wait_for_event("upgrade_failed");
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(log_field(*failed, "why"), "exited with status 5");
+}
+
+// It has no idea of hand-overs, and its child lives on: it must not keep the port.
+TEST_P(Upgrade, ProgramThatIsNoLastcallKeepsNothing) {
+  start_copy({"--upgrade-timeout", "200ms"});
+  
+  install("sleep 20 & echo $! > " + in_folder("child") + "; wait");
+  server().signal(SIGUSR2);
+  ASSERT_TRUE(server().wait_for_event("upgrade_failed"));
+  EXPECT_EQ(stop(), 0);
+  EXPECT_EQ(RawClient(address()).connect_error(), ECONNREFUSED);
+  int child = 0;
+  std::ifstream(in_folder("child")) >> child;
+  if (child > 0) ::kill(child, SIGKILL);
+}
+
 TEST_P(Upgrade, CommandReplacesAndTellsOfIt) {
   const std::string admin = "unix:" + in_folder("admin.sock");
   start_copy({"--admin", admin});
@@ -383,6 +454,9 @@ class Successor : public EndToEnd {
     server_ = std::make_unique<ServerProcess>(
         LASTCALL_BINARY, Arguments{"demo", "--listen", "127.0.0.1:0", "--io", GetParam()}, options);
     theirs_.reset();
+    if (channel == std::to_string(kChannel)) {
+      EXPECT_EQ(hear(), "K");
+    }
   }
   void say(const std::string& message) const {
     ASSERT_EQ(::send(ours_.get(), message.data(), message.size(), MSG_NOSIGNAL),

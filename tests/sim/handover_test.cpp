@@ -242,6 +242,24 @@ TEST_P(HandOver, QueueOfAListenerThatDoesNotLiveOnIsServed) {
   EXPECT_TRUE(!answer.empty() || taker.taken.size() == 1);
 }
 
+// A stop begins while another process still hands over: whoever comes is served.
+TEST_P(HandOver, StopWaitsForWhoIsStillOnTheWay) {
+  server.share(true);
+  server.enter(Phase::draining);
+  server.settle();
+  EXPECT_FALSE(server.acknowledged(Phase::draining));
+  auto [fd, peer] = server.network.pair();
+  server.adopt(fd, "");
+  peer.write(get("/plaintext"));
+  server.settle();
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 200);
+  server.share(false);
+  server.settle();
+  EXPECT_TRUE(server.acknowledged(Phase::draining));
+  peer.close();
+  server.run_for(1s);
+}
+
 TEST_P(HandOver, AdoptedConnectionHasTheIdleTimeout) {
   auto [fd, peer] = server.network.pair();
   server.adopt(fd, "");

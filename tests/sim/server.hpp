@@ -104,6 +104,7 @@ class SimServer {
     worker_.reset();
   }
 
+  void share(bool shared) { worker_->sweep_listeners(shared); }
   /// As of another process.
   void adopt(int fd, std::string_view note) { worker_->adopt(Fd(fd), note); }
   [[nodiscard]] OffloadPool& pool() noexcept { return pool_; }
