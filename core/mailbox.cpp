@@ -13,15 +13,16 @@ Mailbox::Mailbox() : wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-Mailbox::~Mailbox() = default;
+Mailbox::~Mailbox() {
+  const std::lock_guard lock(mutex_);  // after whoever posted last
+}
 
 bool Mailbox::post(Message message) {
-  {
-    std::lock_guard lock(mutex_);
-    if (closed_) return false;
-    messages_.push_back(std::move(message));
-    if (messages_.size() > 1) return true;  // whoever put the first one rang
-  }
+  // To the end: as soon as the message can be run, its owner may be through with everything and leave.
+  const std::lock_guard lock(mutex_);
+  if (closed_) return false;
+  messages_.push_back(std::move(message));
+  if (messages_.size() > 1) return true;  // whoever put the first one rang
   uint64_t one = 1;
   [[maybe_unused]] ssize_t written = ::write(wake_.get(), &one, sizeof one);
   return true;

@@ -33,9 +33,17 @@ Result<std::unique_ptr<Admission>> Admission::make(const ServerOptions& options)
   if (admission->forwarded != ForwardedHeader::off && !trusting)
     return error("--forwarded-header: needs --trusted-proxies, or nobody's word would count");
   admission->trusted = std::move(*trusted);
+  admission->limits_in_flight = options.max_in_flight != 0;
   admission->max_in_flight = options.max_in_flight;
   if (options.max_connections_per_client != 0) admission->clients.emplace(options.max_connections_per_client);
   return admission;
+}
+
+void Admission::reload(const ServerOptions& options) noexcept {
+  if (limits_in_flight && options.max_in_flight != 0)
+    max_in_flight.store(options.max_in_flight, std::memory_order_relaxed);
+  if (clients && options.max_connections_per_client != 0)
+    clients->set_most(options.max_connections_per_client);
 }
 
 Preface Admission::preface(const ServerOptions& options, const std::string& listen) {

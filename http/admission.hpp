@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,12 +17,15 @@ namespace lastcall {
 struct ServerOptions;
 
 /// Who comes in, and whose word counts for whom: what the reactors of one server share. Constant, but for
-/// what it counts. From any thread.
+/// what it counts and the numbers of its limits. From any thread.
 struct Admission {
   /// From `trusted_proxies` and the rest; an error names the flag.
   [[nodiscard]] static Result<std::unique_ptr<Admission>> make(const ServerOptions& options);
   /// What the connections of a listener begin with, by the text it was asked for with.
   [[nodiscard]] static Preface preface(const ServerOptions& options, const std::string& listen);
+
+  /// The limits that there are, with other numbers.
+  void reload(const ServerOptions& options) noexcept;
 
   /// Somebody has to know the other end of each connection: from the accept on, whoever asks for it.
   [[nodiscard]] bool wants_peers() const noexcept {
@@ -30,8 +34,9 @@ struct Admission {
 
   TrustedProxies trusted{};
   ForwardedHeader forwarded = ForwardedHeader::off;
-  uint32_t max_in_flight = 0;  ///< requests; 0: as many as come
-  InFlight in_flight{};        ///< counted where there is a limit only
+  bool limits_in_flight = false;           ///< for good: who was counted in is counted out
+  std::atomic<uint32_t> max_in_flight{0};  ///< requests, where they are limited
+  InFlight in_flight{};                    ///< counted where there is a limit only
   std::optional<ClientTable> clients{};
 };
 

@@ -44,7 +44,7 @@ Exchange::Exchange(SessionEnvironment& env)
 void Exchange::count_out() noexcept {
   Admission* const admission = environment.options.admission;
   if (route->options.max_in_flight) route->in_flight.leave();
-  if (admission != nullptr && admission->max_in_flight != 0) admission->in_flight.leave();
+  if (admission != nullptr && admission->limits_in_flight) admission->in_flight.leave();
 }
 
 void Exchange::reset(bool keep_memory) noexcept {

@@ -98,6 +98,14 @@ void write_reactors(MetricsWriter& out, const ServerStatus& status) {
       out.sample(reactor.answers[i], {{"reactor", std::to_string(reactor.id)}, {"code", kStatusClasses[i]}});
     }
   }
+  out.family("lastcall_turned_away_total", "counter",
+             "Connections and requests that were refused without being served, by reason.");
+  for (const Reactor& reactor : status.reactors) {
+    for (size_t i = 0; i < kTurnedAwayReasons; ++i) {
+      out.sample(reactor.turned_away[i], {{"reactor", std::to_string(reactor.id)},
+                                          {"reason", to_string(static_cast<TurnedAway>(i))}});
+    }
+  }
   out.family("lastcall_loop_lag_seconds", "gauge",
              "How late a reactor was to come to a timer, the worst of the last second or two.");
   for (const Reactor& reactor : status.reactors) {

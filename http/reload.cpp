@@ -12,6 +12,7 @@ struct Option {
   std::string_view name;
   bool reloadable;
   bool (*equal)(const ServerOptions&, const ServerOptions&);
+  bool (*may)(const ServerOptions& from, const ServerOptions& to);  // where it may change at all
   void (*copy)(ServerOptions& to, const ServerOptions& from);
 };
 
@@ -21,12 +22,23 @@ constexpr Option option(std::string_view name, bool reloadable, Member /*member*
   return {.name = name,
           .reloadable = reloadable,
           .equal = [](const ServerOptions& a, const ServerOptions& b) { return Member{}(a) == Member{}(b); },
+          .may = [](const ServerOptions&, const ServerOptions&) { return true; },
           .copy = [](ServerOptions& to, const ServerOptions& from) { Member{}(to) = Member{}(from); }};
 }
 
 template <class Member>
 constexpr Option may_change(std::string_view name, Member member) {
   return option(name, true, member);
+}
+
+/// A limit that is counted for from the start on, or not at all.
+template <class Member>
+constexpr Option limit(std::string_view name, Member member) {
+  Option option = may_change(name, member);
+  option.may = [](const ServerOptions& a, const ServerOptions& b) {
+    return Member{}(a) != 0 && Member{}(b) != 0;
+  };
+  return option;
 }
 
 template <class Member>
@@ -70,8 +82,8 @@ constexpr std::array kOptions = {
     fixed("proxy-protocol", [](auto& o) -> auto& { return o.proxy_protocol; }),
     fixed("trusted-proxies", [](auto& o) -> auto& { return o.trusted_proxies; }),
     fixed("forwarded-header", [](auto& o) -> auto& { return o.forwarded_header; }),
-    fixed("max-connections-per-client", [](auto& o) -> auto& { return o.max_connections_per_client; }),
-    fixed("max-in-flight", [](auto& o) -> auto& { return o.max_in_flight; }),
+    limit("max-connections-per-client", [](auto& o) -> auto& { return o.max_connections_per_client; }),
+    limit("max-in-flight", [](auto& o) -> auto& { return o.max_in_flight; }),
     fixed("unready-when-full", [](auto& o) -> auto& { return o.unready_when_full; }),
     fixed("report", [](auto& o) -> auto& { return o.report; }),
 };
@@ -101,8 +113,9 @@ Result<ReloadOutcome> merge_options(ServerOptions& current, const ServerOptions&
   ReloadOutcome outcome;
   for (const Option& one : kOptions) {
     if (one.equal(current, wished)) continue;
-    (one.reloadable ? outcome.changed : outcome.ignored).emplace_back(one.name);
-    if (one.reloadable) one.copy(current, wished);
+    const bool taken = one.reloadable && one.may(current, wished);
+    (taken ? outcome.changed : outcome.ignored).emplace_back(one.name);
+    if (taken) one.copy(current, wished);
   }
   return outcome;
 }

@@ -11,7 +11,7 @@ ReloadThread::ReloadThread(std::move_only_function<void()> reload)
 
 ReloadThread::~ReloadThread() {
   close();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool ReloadThread::request() {
@@ -35,8 +35,11 @@ void ReloadThread::close() {
 bool ReloadThread::wait_until(Instant deadline) {
   std::unique_lock lock(mutex_);
   // libstdc++'s steady_clock is CLOCK_MONOTONIC.
-  return changed_.wait_until(lock, std::chrono::steady_clock::time_point(deadline.time_since_epoch()),
-                             [this] { return ended_; });
+  const auto limit = std::chrono::steady_clock::time_point(deadline.time_since_epoch());
+  if (!changed_.wait_until(lock, limit, [this] { return ended_; })) return false;
+  lock.unlock();
+  if (thread_.joinable()) thread_.join();
+  return true;
 }
 
 void ReloadThread::run() {

@@ -390,6 +390,7 @@ bool ServerRun::reload(const ServerOptions& options) {
   const std::lock_guard lock(reload_mutex_);
   if (reactors_over_) return false;
   runner_->set_stop_options(options.stop);
+  admission_->reload(options);
   threads_->reload(options, connection_limit(options, threads_->control().reactors()));
   return true;
 }

@@ -30,6 +30,9 @@ Json json_of(const InFlightRequest& request) {
 Json json_of(const ServerStatus::Reactor& reactor) {
   Json answers = Json::object();
   for (size_t i = 0; i < reactor.answers.size(); ++i) answers[kStatusClasses[i]] = reactor.answers[i];
+  Json turned_away = Json::object();
+  for (size_t i = 0; i < kTurnedAwayReasons; ++i)
+    turned_away[std::string(to_string(static_cast<TurnedAway>(i)))] = reactor.turned_away[i];
   return {{"id", reactor.id},
           {"accepted", reactor.accepted},
           {"accepted_while_stopping", reactor.accepted_while_stopping},
@@ -42,6 +45,7 @@ Json json_of(const ServerStatus::Reactor& reactor) {
           {"late_requests", reactor.late_requests},
           {"answers", std::move(answers)},
           {"bytes_sent", reactor.bytes_sent},
+          {"turned_away", std::move(turned_away)},
           {"loop_lag_us", std::chrono::duration_cast<std::chrono::microseconds>(reactor.loop_lag).count()}};
 }
 
@@ -82,6 +86,7 @@ std::vector<ServerStatus::Reactor> read_reactors(const StopControl& control, Ins
                               .bytes_sent = load(counters.bytes_sent),
                               .loop_lag = loop_lag(counters, now)});
     std::ranges::transform(counters.answers, reactor.answers.begin(), load);
+    std::ranges::transform(counters.turned_away, reactor.turned_away.begin(), load);
   }
   return reactors;
 }

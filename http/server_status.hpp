@@ -41,6 +41,7 @@ struct ServerStatus {
     uint64_t late_requests = 0;
     std::array<uint64_t, kAnswerClasses> answers{};  ///< by the class of their status: 1xx to 5xx
     uint64_t bytes_sent = 0;
+    std::array<uint64_t, kTurnedAwayReasons> turned_away{};  ///< by TurnedAway
     Duration loop_lag{};
     std::optional<InFlightRequests> in_flight{};  ///< where it was asked for, and the reactor has answered
     std::string stuck_in{};                       ///< route of the handler that kept it from answering

@@ -118,9 +118,9 @@ bool Session::admit(Exchange& exchange, std::string_view head_bytes) {
 /// Counts the request where there are limits; false, with nothing counted, when one is reached.
 bool Session::enter_limits(Exchange& exchange) {
   Admission* const admission = environment_.options.admission;
-  const bool limited = admission != nullptr && admission->max_in_flight != 0;
+  const bool limited = admission != nullptr && admission->limits_in_flight;
   const auto& of_route = exchange.route->options.max_in_flight;
-  if (limited && !admission->in_flight.enter(admission->max_in_flight)) {
+  if (limited && !admission->in_flight.enter(admission->max_in_flight.load(std::memory_order_relaxed))) {
     turn_away(TurnedAway::in_flight, "there are as many requests as may be");
     return false;
   }

@@ -49,7 +49,7 @@ ClientTable::Share ClientTable::enter(const PeerAddress& peer) {
   Shard& of = shard(key);
   const std::lock_guard lock(of.mutex);
   uint32_t& count = of.counts[key];
-  if (count == most_) return {};
+  if (count >= most()) return {};
   ++count;
   return {this, key};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -51,7 +52,9 @@ class ClientTable {
   /// One more of a peer that has_ip(); empty when its client has as many as it may. Throws std::bad_alloc.
   [[nodiscard]] Share enter(const PeerAddress& peer);
   [[nodiscard]] size_t clients() const;  ///< that have connections now
-  [[nodiscard]] uint32_t most() const noexcept { return most_; }
+  [[nodiscard]] uint32_t most() const noexcept { return most_.load(std::memory_order_relaxed); }
+  /// Who has more stays.
+  void set_most(uint32_t most) noexcept { most_.store(most, std::memory_order_relaxed); }
 
  private:
   struct Hash {
@@ -66,7 +69,7 @@ class ClientTable {
   void leave(Key key) noexcept;
   [[nodiscard]] Shard& shard(Key key) noexcept { return shards_[hash_(key) >> 58]; }
 
-  uint32_t most_;
+  std::atomic<uint32_t> most_;
   Hash hash_;
   std::array<Shard, kShards> shards_;
 };

@@ -113,6 +113,27 @@ TEST_P(TurnedAway, RequestsBeyondTheLimit) {
   EXPECT_EQ(outside.ask(post_request("/upload", "x")).status, 200);
 }
 
+TEST_P(TurnedAway, LimitIsReloaded) {
+  const std::string config = testing::TempDir() + "lastcall-limits-" + std::to_string(::getpid()) + ".toml";
+  std::ofstream(config) << "max-in-flight = 1\n";
+  const std::string admin = "unix:" + config + ".sock";
+  start({"--config", config, "--admin", admin});
+  RawClient inside = connect();
+  inside.send(get_request("/sleep?ms=1500"));
+  RawClient outside = connect();
+  EXPECT_TRUE(eventually([&] { return outside.ask(get_request("/plaintext")).status == 503; }));
+  const std::string metrics = RawClient(admin).ask(get_request("/metrics")).body;
+  EXPECT_EQ(metrics.find("turned_away_total{reactor=\"0\",reason=\"in_flight\"} 0"), std::string::npos);
+  std::ofstream(config) << "max-in-flight = 2\n";
+  server().signal(SIGHUP);
+  const auto reloaded = server().wait_for_event("reloaded");
+  ASSERT_TRUE(reloaded);
+  EXPECT_EQ(log_field(*reloaded, "changed"), "max-in-flight");
+  EXPECT_EQ(outside.ask(get_request("/plaintext")).status, 200);
+  inside.close();
+  ::unlink(config.c_str());
+}
+
 TEST_P(TurnedAway, LargeBodyIsNotTakenIntoMemory) {
   start({"--max-in-flight", "1"});
   RawClient inside = connect();

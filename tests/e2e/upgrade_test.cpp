@@ -287,8 +287,8 @@ TEST_P(Upgrade, LinkThatLeadsToAnotherBinaryIsFollowed) {
 // It has no idea of hand-overs, and its child lives on: it must not keep the port.
 TEST_P(Upgrade, ProgramThatIsNoLastcallKeepsNothing) {
   start_copy({"--upgrade-timeout", "200ms"});
-  
-  install("sleep 20 & echo $! > " + in_folder("child") + "; wait");
+
+  install("sleep 20 >/dev/null 2>&1 & echo $! > " + in_folder("child") + "; wait");
   server().signal(SIGUSR2);
   ASSERT_TRUE(server().wait_for_event("upgrade_failed"));
   EXPECT_EQ(stop(), 0);

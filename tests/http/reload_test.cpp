@@ -46,6 +46,23 @@ TEST(MergeOptions, TakesWhatMayChangeAndNamesTheRest) {
   EXPECT_EQ(merge_options(current, wished)->ignored, (Names{"listen", "report"})) << "told each time";
 }
 
+// What was counted from the start on can have another limit; what was not, cannot.
+TEST(MergeOptions, LimitsOfClientsChangeWhereThereAreSome) {
+  ServerOptions current;
+  current.max_in_flight = 5;
+  ServerOptions wished;
+  wished.max_in_flight = 7;
+  wished.max_connections_per_client = 3;
+  Result<ReloadOutcome> outcome = merge_options(current, wished);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->changed, Names{"max-in-flight"});
+  EXPECT_EQ(outcome->ignored, Names{"max-connections-per-client"});
+  EXPECT_EQ(current.max_in_flight, 7u);
+  wished.max_in_flight = 0;
+  EXPECT_EQ(merge_options(current, wished)->ignored, (Names{"max-connections-per-client", "max-in-flight"}));
+  EXPECT_EQ(current.max_in_flight, 7u);
+}
+
 TEST(MergeOptions, AMistakeTakesNothing) {
   ServerOptions current;
   ServerOptions wished;

@@ -28,18 +28,21 @@ ServerStatus sample() {
                         .late_requests = 7,
                         .answers = {1, 20, 3, 4, 5},
                         .bytes_sent = 4096,
+                        .turned_away = {0, 1},
                         .loop_lag = 7890ns}}};
 }
 
 TEST(ServerStatus, IsTheContractsObjectToTheLetter) {
-  EXPECT_EQ(to_json(sample()),
-            R"({"version":"1.2.3","pid":771,"io":"epoll","phase":"draining","ready":false,"uptime":12.345,)"
-            R"("stop_remaining_ms":22400,"descriptors":{"open":30,"limit":1024},)"
-            R"("listeners":[{"address":"127.0.0.1:8080","gate":"parking"},)"
-            R"({"address":"[::]:80","gate":"plain","gate_note":"no filter"}],)"
-            R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"active":2,"idle":3,)"
-            R"("idle_closed":4,"completed":5,"handed_over":0,"aborted":6,"late_requests":7,)"
-            R"("answers":{"1xx":1,"2xx":20,"3xx":3,"4xx":4,"5xx":5},"bytes_sent":4096,"loop_lag_us":7}]})");
+  EXPECT_EQ(
+      to_json(sample()),
+      R"({"version":"1.2.3","pid":771,"io":"epoll","phase":"draining","ready":false,"uptime":12.345,)"
+      R"("stop_remaining_ms":22400,"descriptors":{"open":30,"limit":1024},)"
+      R"("listeners":[{"address":"127.0.0.1:8080","gate":"parking"},)"
+      R"({"address":"[::]:80","gate":"plain","gate_note":"no filter"}],)"
+      R"("reactors":[{"id":0,"accepted":10,"accepted_while_stopping":1,"active":2,"idle":3,)"
+      R"("idle_closed":4,"completed":5,"handed_over":0,"aborted":6,"late_requests":7,)"
+      R"("answers":{"1xx":1,"2xx":20,"3xx":3,"4xx":4,"5xx":5},"bytes_sent":4096,"turned_away":{"max_connections":0,"per_client":1,)"
+      R"("in_flight":0,"untrusted_proxy":0,"bad_proxy_header":0,"bad_forwarded_header":0},"loop_lag_us":7}]})");
 }
 
 TEST(ServerStatus, HasRequestsInFlightWhereTheyWereAskedFor) {

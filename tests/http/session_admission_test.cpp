@@ -217,6 +217,7 @@ TEST_F(SessionAdmission, CapOfWhomTheHeaderNames) {
 }
 
 TEST_F(SessionAdmission, RequestsInFlight) {
+  admission.limits_in_flight = true;
   admission.max_in_flight = 2;
   SessionHost& at = host("192.0.2.1:1", Preface::none);
   at.on(Method::get, "/wait", [](Request&, Response&) -> Task<> { co_await sleep_for(1h); },
@@ -246,6 +247,7 @@ TEST_F(SessionAdmission, RequestsInFlight) {
 
 // A request that its route turns away must not stay counted for the server.
 TEST_F(SessionAdmission, LimitOfTheRouteBelowThatOfTheServer) {
+  admission.limits_in_flight = true;
   admission.max_in_flight = 5;
   SessionHost& at = host("192.0.2.1:1", Preface::none);
   at.on(Method::get, "/one", [](Request&, Response&) -> Task<> { co_await sleep_for(1h); },

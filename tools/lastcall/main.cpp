@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <iostream>
 
 #include "demo.hpp"
@@ -18,10 +19,19 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
+/// They would end a process that is not there yet to take them; so they wait until it is.
+void hold_early_signals() {
+  sigset_t early;
+  ::sigemptyset(&early);
+  for (const int number : {SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&early, number);
+  ::pthread_sigmask(SIG_BLOCK, &early, nullptr);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace lastcall;
+  hold_early_signals();
   open_standard_streams();
   auto parsed = tool::parse_options(argc, argv);
   if (int* exit_code = std::get_if<int>(&parsed)) return *exit_code;

@@ -107,6 +107,12 @@ ForwardedHeader parse_forwarded(const std::string& text) {
   bad(text, "one of x-forwarded-for, forwarded, off");
 }
 
+Duration parse_patience(const std::string& text) {
+  const Duration duration = parse_duration(text);
+  if (duration <= Duration::zero()) bad(text, "a duration above 0");
+  return duration;
+}
+
 std::string parse_admin(const std::string& text) {
   return text == "off" ? "" : text;
 }
@@ -160,7 +166,7 @@ void add_server_options(CLI::App& app, Options& options) {
   add_parsed(app, "--write-timeout", server.write_timeout, parse_duration,
              "without the client taking a byte [30s]");
   add_parsed(app, "--idle-timeout", server.idle_timeout, parse_duration, "between two requests [75s]");
-  add_parsed(app, "--upgrade-timeout", server.upgrade_timeout, parse_duration,
+  add_parsed(app, "--upgrade-timeout", server.upgrade_timeout, parse_patience,
              "after SIGUSR2, for the new process to become ready [60s]");
   add_parsed(app, "--max-connections", server.max_connections, parse_positive,
              "beyond it: 503 [from the descriptor limit]");
