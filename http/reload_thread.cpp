@@ -11,6 +11,16 @@ ReloadThread::ReloadThread(std::move_only_function<void()> reload)
 
 ReloadThread::~ReloadThread() {
   close();
+  quit();
+}
+
+/// It lives until here: a thread that has ended and was not joined is a leak to those who look for them.
+void ReloadThread::quit() {
+  {
+    const std::lock_guard lock(mutex_);
+    quit_ = true;
+  }
+  changed_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -33,12 +43,13 @@ void ReloadThread::close() {
 }
 
 bool ReloadThread::wait_until(Instant deadline) {
-  std::unique_lock lock(mutex_);
-  // libstdc++'s steady_clock is CLOCK_MONOTONIC.
-  const auto limit = std::chrono::steady_clock::time_point(deadline.time_since_epoch());
-  if (!changed_.wait_until(lock, limit, [this] { return ended_; })) return false;
-  lock.unlock();
-  if (thread_.joinable()) thread_.join();
+  {
+    std::unique_lock lock(mutex_);
+    // libstdc++'s steady_clock is CLOCK_MONOTONIC.
+    const auto limit = std::chrono::steady_clock::time_point(deadline.time_since_epoch());
+    if (!changed_.wait_until(lock, limit, [this] { return !busy_; })) return false;
+  }
+  quit();
   return true;
 }
 
@@ -46,15 +57,16 @@ void ReloadThread::run() {
   set_thread_name("reload");
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return wanted_ || closed_; });
-    if (closed_) break;
+    changed_.wait(lock, [this] { return (wanted_ && !closed_) || quit_; });
+    if (quit_) return;
     wanted_ = false;
+    busy_ = true;
     lock.unlock();
     reload_();
     lock.lock();
+    busy_ = false;
+    changed_.notify_all();
   }
-  ended_ = true;
-  changed_.notify_all();
 }
 
 }  // namespace lastcall

@@ -29,13 +29,15 @@ class ReloadThread {
 
  private:
   void run();
+  void quit();
 
   std::move_only_function<void()> reload_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool wanted_ = false;
   bool closed_ = false;
-  bool ended_ = false;
+  bool busy_ = false;
+  bool quit_ = false;
   std::thread thread_;
 };
 

@@ -78,7 +78,7 @@ TEST_P(TurnedAway, ClientsThatVanishMakeRoom) {
 
 TEST_P(TurnedAway, ClientBehindAProxyIsWhomTheHeaderNames) {
   start({"--max-connections-per-client", "1", "--proxy-protocol", "all", "--trusted-proxies", "loopback"});
-  const auto ask_as = [this](RawClient& client, const std::string& ip) {
+  const auto ask_as = [](RawClient& client, const std::string& ip) {
     return client.ask("PROXY TCP4 " + ip + " 127.0.0.1 4444 80\r\n" + get_request("/plaintext"));
   };
   RawClient one = connect();

@@ -426,7 +426,7 @@ TEST_P(Upgrade, ManyIdleConnectionsLiveOn) {
     crowd.push_back(connect());
     ASSERT_TRUE(i % 2 != 0 || crowd.back().ask(get_request("/plaintext")).status == 200);
   }
-  for (int i = 1; i < kMany; i += 2) ASSERT_EQ(crowd[i].ask(get_request("/plaintext")).status, 200);
+  for (size_t i = 1; i < kMany; i += 2) ASSERT_EQ(crowd[i].ask(get_request("/plaintext")).status, 200);
   replace();
   EXPECT_EQ(handed_over(), uint64_t{kMany});
   for (RawClient& client : crowd) ASSERT_EQ(client.ask(get_request("/plaintext")).status, 200);
