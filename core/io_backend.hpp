@@ -41,8 +41,9 @@ struct SendStatus {
 ///   accept_stop(token, fd)   ends the subscription. True: ended at once, no event follows. False: its last
 ///   event
 ///                            follows, and completions before it are real connections
-///   accept_now(token, fd)    one connection out of the queue without waiting, or -EAGAIN; after the
-///   subscription ended recv_start(token, fd)    events: bytes; then last with result 0 (end of stream) or
+///   accept_now(token, fd)    one connection out of the queue without waiting, or -EAGAIN; also while
+///                            the subscription lasts
+///   recv_start(token, fd)    events: bytes; then last with result 0 (end of stream) or
 ///   -errno recv_pause(token, fd)    ends the subscription: true at once, false with a last event
 ///   (-ECANCELED) to come, maybe
 ///                            after bytes that were already on their way

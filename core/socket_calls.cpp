@@ -51,9 +51,7 @@ bool is_transient_accept_error(int code) noexcept {
 int accept_one(int fd, int flags) noexcept {
   constexpr int kMaxSkipped = 64;
   for (int skipped = 1;; ++skipped) {
-    // As receive(): and a tool that follows descriptors through calls does not see io_uring close them.
-    const auto accepted =
-        static_cast<int>(::syscall(SYS_accept4, fd, nullptr, nullptr, flags | SOCK_CLOEXEC));
+    int accepted = ::accept4(fd, nullptr, nullptr, flags | SOCK_CLOEXEC);
     if (accepted >= 0) return accepted;
     if (!is_transient_accept_error(errno) || skipped == kMaxSkipped) return -errno;
   }
