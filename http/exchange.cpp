@@ -89,15 +89,11 @@ SessionEnvironment::~SessionEnvironment() {
   }
 }
 
-Exchange& SessionEnvironment::acquire() {
-  if (free_.empty()) {
-    exchanges_.push_back(std::make_unique<Exchange>(*this));
-    free_.reserve(exchanges_.size());
-    return *exchanges_.back();
-  }
-  Exchange& exchange = *free_.back();
-  free_.pop_back();
-  return exchange;
+Exchange& SessionEnvironment::make_spare() {
+  free_.reserve(exchanges_.size() + 1);
+  exchanges_.push_back(std::make_unique<Exchange>(*this));
+  free_.push_back(exchanges_.back().get());
+  return *free_.back();
 }
 
 void SessionEnvironment::release(Exchange& exchange) noexcept {

@@ -94,7 +94,13 @@ struct SessionEnvironment {
   /// Other options from here on. Sessions are to be told (Session::on_reload); requests under way keep the
   /// length of body and the deadline that they have.
   void reload(const SessionOptions& options);
-  [[nodiscard]] Exchange& acquire();
+  /// The one that acquire() will give; for a head that may turn out not to be whole.
+  [[nodiscard]] Exchange& spare() { return free_.empty() ? make_spare() : *free_.back(); }
+  [[nodiscard]] Exchange& acquire() {
+    Exchange& exchange = spare();
+    free_.pop_back();
+    return exchange;
+  }
   void release(Exchange& exchange) noexcept;
   /// Whether the next answer says Connection: close, so that clients move on little by little while the stop
   /// is announced. Of n answers at one moment the share of the time that has passed.
@@ -117,6 +123,7 @@ struct SessionEnvironment {
   ResponseHeadWriter head_writer;
 
  private:
+  [[nodiscard]] Exchange& make_spare();
   void release_abandoned(Exchange& exchange) noexcept;
 
   std::vector<std::unique_ptr<Exchange>> exchanges_;  // all there are

@@ -26,6 +26,13 @@ class RequestParser {
   [[nodiscard]] Refusal parse(std::string_view bytes, const Limits& limits, RequestHead& head,
                               bool plain_target = false) noexcept;
 
+  /// The head of a request as nearly all clients send it, found, read and judged in one pass: a whole and
+  /// flawless GET or HEAD in HTTP/1.1 with a plain target and without any field that frames a message or
+  /// wants an answer to itself. Its length, and `head` as HeadScanner and parse() would leave it; 0 for
+  /// anything else, which is theirs to judge. `bytes`: from the first byte of the head, perhaps with more
+  /// behind it.
+  [[nodiscard]] uint32_t read_usual(std::string_view bytes, const Limits& limits, RequestHead& head) noexcept;
+
  private:
   struct Llhttp;  // llhttp.h stays out of this header
   std::unique_ptr<Llhttp> llhttp_;

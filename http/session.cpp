@@ -103,8 +103,22 @@ bool Session::step(std::string_view bytes, size_t& used) {
 }
 
 bool Session::take_head(std::string_view bytes, size_t& used) {
-  bool fresh = !scanner_.started();
-  HeadScanner::Result result = scanner_.scan(bytes, environment_.options.limits);
+  if (!scanner_.started()) {
+    used = environment_.parser.read_usual(bytes, environment_.options.limits, environment_.spare().head);
+    if (used != 0) {
+      begin(bytes, used);
+      route(*exchange_, bytes.substr(0, used));
+      return true;
+    }
+  }
+  return take_unusual_head(bytes, used);
+}
+
+/// All heads but those that read_usual() takes: those that come in pieces, those with a body, those that are
+/// to be refused.
+bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
+  const bool fresh = !scanner_.started();
+  const HeadScanner::Result result = scanner_.scan(bytes, environment_.options.limits);
   using Outcome = HeadScanner::Result::Outcome;
   if (result.outcome == Outcome::incomplete) {
     if (fresh && scanner_.started()) {
@@ -118,33 +132,32 @@ bool Session::take_head(std::string_view bytes, size_t& used) {
     return true;
   }
   used = result.length;
-  behind_ = bytes.substr(used);
   scanner_.reset();
-  exchange_ = &environment_.acquire();
-  exchange_->session = this;
-  exchange_->began = loop().now;
-  begin(*exchange_, bytes.substr(0, used), result.plain_target);
+  begin(bytes, used);
+  const std::string_view head_bytes = bytes.substr(0, used);
+  RequestHead& head = exchange_->head;
+  if (const Refusal refusal =
+          environment_.parser.parse(head_bytes, environment_.options.limits, head, result.plain_target)) {
+    refuse(refusal, CloseReason::refused);
+  } else if (head.method == Method::connect) {
+    refuse({501, "CONNECT is not implemented"}, CloseReason::refused);
+  } else {
+    route(*exchange_, head_bytes);
+  }
   return true;
 }
 
-void Session::begin(Exchange& exchange, std::string_view head_bytes, bool plain_target) {
-  RequestHead& head = exchange.head;
-  if (Refusal refusal =
-          environment_.parser.parse(head_bytes, environment_.options.limits, head, plain_target)) {
-    refuse(refusal, CloseReason::refused);
-    return;
-  }
-  if (head.method == Method::connect) {
-    refuse({501, "CONNECT is not implemented"}, CloseReason::refused);
-    return;
-  }
-  keep_alive_ = head.keep_alive;
-  route(exchange, head_bytes);
+/// An exchange, of which the head is the first `used` bytes.
+void Session::begin(std::string_view bytes, size_t used) {
+  behind_ = bytes.substr(used);
+  exchange_ = &environment_.acquire();
+  exchange_->session = this;
+  exchange_->began = loop().now;
 }
 
 void Session::route(Exchange& exchange, std::string_view head_bytes) {
   RequestHead& head = exchange.head;
-  if (exchange.scratch.capacity() < head.path.size()) exchange.scratch.reserve(head.path.size());
+  keep_alive_ = head.keep_alive;
   Router::Match match;
   if (head.path.starts_with('*')) {  // also of an absolute target without a path (RFC 9112 3.2.4)
     match = {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true};

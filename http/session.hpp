@@ -103,7 +103,8 @@ class Session {
   void keep_for_report(std::string_view bytes);
   void consume_stash();
   [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
-  void begin(Exchange& exchange, std::string_view head_bytes, bool plain_target);
+  [[nodiscard]] bool take_unusual_head(std::string_view bytes, size_t& used);
+  void begin(std::string_view bytes, size_t used);
   void route(Exchange& exchange, std::string_view head_bytes);
   void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
   [[nodiscard]] size_t take_body(std::string_view bytes);

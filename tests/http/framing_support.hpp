@@ -57,7 +57,38 @@ struct Parsed {
   size_t length = 0;
 };
 
-inline Parsed parse(std::string_view text, const Limits& limits = {}, size_t piece = 0) {
+/// Everything a head says, for a comparison of two that were read from different bytes.
+inline std::string all_of(const RequestHead& head) {
+  std::string all(to_string(head.method));
+  for (const std::string_view view : {head.target, head.path, head.query, head.host}) {
+    all.append("\n").append(view);
+  }
+  for (const Field& field : head.fields) all.append("\n").append(field.name).append(": ").append(field.value);
+  for (const uint64_t value :
+       {uint64_t{head.version_minor}, static_cast<uint64_t>(head.form), uint64_t{head.chunked},
+        uint64_t{head.has_length}, head.content_length, uint64_t{head.keep_alive},
+        uint64_t{head.expect_continue}, uint64_t{head.upgrade}}) {
+    all.append(" ").append(std::to_string(value));
+  }
+  return all;
+}
+
+/// Reading in one pass is never another opinion: what it takes, the strict way takes with the same result.
+/// `parsed`: what that came to. Returns whether it was taken.
+inline bool agrees_with_usual(std::string_view text, const Limits& limits, const Parsed& parsed) {
+  static RequestParser parser;
+  static RequestHead head;  // as a reactor has it: nothing may stick
+  const ExactBytes bytes(text);
+  const uint32_t length = parser.read_usual(bytes.view(), limits, head);
+  if (length == 0) return false;
+  EXPECT_TRUE(parsed.complete) << text;
+  EXPECT_FALSE(parsed.refusal) << parsed.refusal.what << ": " << text;
+  EXPECT_EQ(length, parsed.length) << text;
+  EXPECT_EQ(all_of(head), all_of(parsed.head)) << text;
+  return true;
+}
+
+inline Parsed parse_strictly(std::string_view text, const Limits& limits, size_t piece) {
   const HeadScanner::Result result = scan(text, limits, piece).result;
   Parsed parsed;
   parsed.refusal = result.refusal;
@@ -67,6 +98,12 @@ inline Parsed parse(std::string_view text, const Limits& limits = {}, size_t pie
   parsed.bytes = std::make_unique<ExactBytes>(text.substr(0, result.length));
   static RequestParser parser;  // one for all, as a reactor has it: nothing may stick
   parsed.refusal = parser.parse(parsed.bytes->view(), limits, parsed.head, result.plain_target);
+  return parsed;
+}
+
+inline Parsed parse(std::string_view text, const Limits& limits = {}, size_t piece = 0) {
+  Parsed parsed = parse_strictly(text, limits, piece);
+  agrees_with_usual(text, limits, parsed);
   return parsed;
 }
 
