@@ -75,15 +75,39 @@ constexpr char to_lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
-/// Is it `lower`, a literal in lower case, in whatever case? A comparison of whole words once the size fits.
+namespace detail {
+/// equals_lower() of the `sizeof(Word)` bytes at both places. OR with 0x20 where `lower` has a letter:
+/// nothing but that letter, in either case, comes to it.
+template <class Word>
+[[nodiscard]] constexpr bool word_equals_lower(const char* text, const char* lower) noexcept {
+  Word letters = 0;
+  Word there = 0;
+  Word wanted = 0;
+  for (size_t i = 0; i < sizeof(Word); ++i) {
+    const bool letter = lower[i] >= 'a' && lower[i] <= 'z';
+    const auto shift = 8 * i;
+    letters = static_cast<Word>(letters | Word{letter ? uint8_t{0x20} : uint8_t{0}} << shift);
+    there = static_cast<Word>(there | Word{static_cast<uint8_t>(text[i])} << shift);
+    wanted = static_cast<Word>(wanted | Word{static_cast<uint8_t>(lower[i])} << shift);
+  }
+  return (there | letters) == wanted;
+}
+}  // namespace detail
+
+/// Is it `lower`, a literal in lower case, in whatever case? A few comparisons of whole words.
 template <size_t kSize>
 [[nodiscard]] constexpr bool equals_lower(std::string_view text, const char (&lower)[kSize]) noexcept {
-  if (text.size() != kSize - 1) return false;
+  constexpr size_t kLength = kSize - 1;
+  if (text.size() != kLength) return false;
+  const char* const at = text.data();
   bool equal = true;
-  for (size_t i = 0; i < kSize - 1; ++i) {
-    const bool letter = lower[i] >= 'a' && lower[i] <= 'z';
-    equal &= (letter ? text[i] | 0x20 : text[i]) == lower[i];
+  size_t i = 0;
+  for (; i + 8 <= kLength; i += 8) equal &= detail::word_equals_lower<uint64_t>(at + i, lower + i);
+  if (i + 4 <= kLength) {
+    equal &= detail::word_equals_lower<uint32_t>(at + i, lower + i);
+    i += 4;
   }
+  for (; i < kLength; ++i) equal &= detail::word_equals_lower<uint8_t>(at + i, lower + i);
   return equal;
 }
 

@@ -41,14 +41,25 @@ class ResponseHeadWriter {
   }
   /// Appends status line, Server, Date, framing, persistence, the given fields and the empty line.
   void write(const ResponseHead& head, Buffer& out) const;
+  /// The whole of an answer as most are: 200, kept alive as HTTP/1.1 implies, without fields of its own.
+  /// `lasting_type`: not empty, and where it points is never written to. False, and nothing appended, where
+  /// Server and the type are longer than usual.
+  [[nodiscard]] bool write_usual(std::string_view lasting_type, std::string_view body, Buffer& out);
 
  private:
+  static constexpr size_t kUsualBytes = 128;
+
   void refresh(Duration wall);
+  void prepare_usual(std::string_view lasting_type);
 
   int64_t second_ = -1;
   std::string server_line_;
   std::string date_line_;
   std::string ok_prefix_;  // status line of 200, Server and Date
+  // The same with the type and "Content-Length: " behind it.
+  char usual_[kUsualBytes] = {};
+  size_t usual_size_ = 0;        // 0: too long for here
+  std::string_view usual_type_;  // with which it was made
 };
 
 /// Decimal digits of `value` at `out` (room for 20); returns the end.

@@ -136,11 +136,11 @@ class Router::ExactPaths {
   }
 
   [[nodiscard]] const Endpoint* find(std::string_view path) const noexcept {
-    if (entries_.empty()) return nullptr;
-    for (size_t i = hash(path) & mask(); entries_[i].endpoint != nullptr; i = (i + 1) & mask()) {
-      const std::string& entry = entries_[i].path;
+    const Entry* const entries = entries_.data();
+    for (size_t i = hash(path) & mask_; entries[i].endpoint != nullptr; i = (i + 1) & mask_) {
+      const std::string& entry = entries[i].path;
       if (entry.size() == path.size() && std::memcmp(entry.data(), path.data(), path.size()) == 0) {
-        return entries_[i].endpoint;
+        return entries[i].endpoint;
       }
     }
     return nullptr;
@@ -155,32 +155,38 @@ class Router::ExactPaths {
   static uint64_t hash(std::string_view text) noexcept {
     constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
     uint64_t hash = text.size();
-    for (; text.size() >= sizeof hash; text.remove_prefix(sizeof hash)) {
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    const auto mix = [&hash](const char* word_at, size_t bytes) {
       uint64_t word = 0;
-      std::memcpy(&word, text.data(), sizeof word);
+      std::memcpy(&word, word_at, bytes);
       hash = (hash ^ word) * kFactor;
+    };
+    if (text.size() >= sizeof hash) {
+      for (; static_cast<size_t>(end - at) > sizeof hash; at += sizeof hash) mix(at, sizeof hash);
+      mix(end - sizeof hash, sizeof hash);  // the last word overlaps the one before
+    } else {
+      for (; at != end; ++at) mix(at, 1);
     }
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * kFactor;
     return hash ^ (hash >> 32);
   }
 
-  [[nodiscard]] size_t mask() const noexcept { return entries_.size() - 1; }
-
   void place(Entry entry) {
-    size_t i = hash(entry.path) & mask();
-    while (entries_[i].endpoint != nullptr) i = (i + 1) & mask();
+    size_t i = hash(entry.path) & mask_;
+    while (entries_[i].endpoint != nullptr) i = (i + 1) & mask_;
     entries_[i] = std::move(entry);
   }
 
   void grow() {
-    std::vector<Entry> old =
-        std::exchange(entries_, std::vector<Entry>(std::max<size_t>(entries_.size() * 2, 16)));
+    std::vector<Entry> old = std::exchange(entries_, std::vector<Entry>(entries_.size() * 2));
+    mask_ = entries_.size() - 1;
     for (Entry& entry : old) {
       if (entry.endpoint != nullptr) place(std::move(entry));
     }
   }
 
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_ = std::vector<Entry>(16);
+  size_t mask_ = 15;
   size_t used_ = 0;
 };
 
@@ -318,9 +324,19 @@ Result<void> Router::insert(std::string_view pattern, std::optional<Method> meth
 Router::Match Router::match(Method method, std::string_view path, RouteParams& params,
                             std::string& scratch) const noexcept {
   params.size = 0;
+  const Endpoint* const exact = exact_->find(path);
+  if (exact != nullptr && (exact->methods & bit(method)) != 0) [[likely]] {
+    return {.outcome = Outcome::found,
+            .route = exact->routes[static_cast<uint32_t>(method)],
+            .allowed = exact->allowed()};
+  }
+  return match_by_walking(method, path, params, scratch, exact);
+}
+
+Router::Match Router::match_by_walking(Method method, std::string_view path, RouteParams& params,
+                                       std::string& scratch, const Endpoint* exact) const noexcept {
   if (!path.starts_with('/')) return {};
   Walk walk(method, path, params, scratch);
-  const Endpoint* exact = exact_->find(path);
   if (exact != nullptr && walk.accept(*exact)) return walk.result();
   // Before any view points into it.
   if (scratch.capacity() - scratch.size() < path.size() && path.find('%') != std::string_view::npos)

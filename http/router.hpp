@@ -75,6 +75,8 @@ class Router {
   class Walk;
   class ExactPaths;
 
+  [[nodiscard]] Match match_by_walking(Method method, std::string_view path, RouteParams& params,
+                                       std::string& scratch, const Endpoint* exact) const noexcept;
   Result<void> insert(std::string_view pattern, std::optional<Method> method, uint32_t route);
 
   std::unique_ptr<Node> root_;

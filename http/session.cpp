@@ -164,23 +164,9 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
   } else {
     match = environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
   }
-  bool found = match.outcome == Router::Outcome::found && !match.automatic_options;
+  const bool found = match.outcome == Router::Outcome::found && !match.automatic_options;
   exchange.route = found ? &environment_.routes[match.route] : nullptr;
-  uint64_t max_body_bytes = environment_.options.limits.max_body_bytes;
-  if (found) max_body_bytes = exchange.route->options.max_body_bytes.value_or(max_body_bytes);
-  exchange.decoder.set_max_body_bytes(max_body_bytes);
-  if (head.has_length && head.content_length > max_body_bytes) {
-    refuse({413, "the body is larger than this resource takes"}, CloseReason::refused);
-    return;
-  }
-  if (head.chunked) {
-    exchange.decoder.start_chunked(environment_.options.limits);
-  } else if (head.content_length != 0) {
-    exchange.decoder.start_length(head.content_length);
-  } else {
-    exchange.decoder.start_empty();
-  }
-  continue_owed_ = head.expect_continue && !exchange.decoder.complete();
+  if (!begin_body(exchange)) return;
   if (!found) {
     if (!names_client(exchange)) return refuse_client();
     if (body_open())
@@ -200,6 +186,32 @@ void Session::route(Exchange& exchange, std::string_view head_bytes) {
     deadline_ = after(loop().now, body_timeout());
     if (input_waiting().empty()) send_continue(exchange);
   }
+}
+
+/// What the head says of a body; false when it is refused.
+bool Session::begin_body(Exchange& exchange) {
+  const RequestHead& head = exchange.head;
+  if (!head.chunked && head.content_length == 0) [[likely]] {
+    exchange.decoder.start_empty();
+    continue_owed_ = false;
+    return true;
+  }
+  const Limits& limits = environment_.options.limits;
+  uint64_t max_body_bytes = limits.max_body_bytes;
+  if (exchange.route != nullptr)
+    max_body_bytes = exchange.route->options.max_body_bytes.value_or(max_body_bytes);
+  exchange.decoder.set_max_body_bytes(max_body_bytes);
+  if (head.chunked) {
+    exchange.decoder.start_chunked(limits);
+  } else if (head.content_length <= max_body_bytes) {
+    exchange.decoder.start_length(head.content_length);
+  } else {
+    exchange.decoder.start_empty();
+    refuse({413, "the body is larger than this resource takes"}, CloseReason::refused);
+    return false;
+  }
+  continue_owed_ = head.expect_continue;
+  return true;
 }
 
 /// The head's bytes are lent; who needs them later has them copied, and the views moved over.

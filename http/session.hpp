@@ -106,7 +106,7 @@ class Session {
   [[nodiscard]] bool take_unusual_head(std::string_view bytes, size_t& used);
   void begin(std::string_view bytes, size_t used);
   void route(Exchange& exchange, std::string_view head_bytes);
-  void begin_body(Exchange& exchange, const Route& route, std::string_view head_bytes);
+  [[nodiscard]] bool begin_body(Exchange& exchange);
   [[nodiscard]] size_t take_body(std::string_view bytes);
   void refuse_body(Refusal refusal);
   void keep_head(Exchange& exchange, std::string_view head_bytes);
@@ -133,6 +133,7 @@ class Session {
   void send_continue(Exchange& exchange);
   void write_head(Exchange& exchange, ResponseHead::Framing framing, uint64_t length);
   void finish(Exchange& exchange);
+  [[nodiscard]] bool finish_usual(Exchange& exchange);
   void end_exchange();
   void fail_length(Exchange& exchange);
   void refuse(Refusal refusal, CloseReason reason);

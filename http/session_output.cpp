@@ -95,8 +95,25 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
   count_answer(response.status_);
 }
 
+/// A plain 200 on a connection that goes on, behind a request without a body: written, or left to finish().
+bool Session::finish_usual(Exchange& exchange) {
+  const Response& response = exchange.response;
+  if (!response.is_usual() || !keep_alive_ || exchange.head.version_minor == 0 ||
+      exchange.head.method == Method::head || !exchange.decoder.complete() || last_request()) {
+    return false;
+  }
+  environment_.head_writer.set_time(loop().wall);
+  if (!environment_.head_writer.write_usual(response.type_, response.body_.view(), link_.output()))
+    return false;
+  count_answer(200);
+  link_.touch();
+  end_exchange();
+  return true;
+}
+
 /// The handler has ended: completes its answer.
 void Session::finish(Exchange& exchange) {
+  if (finish_usual(exchange)) return;
   Response& response = exchange.response;
   using Framing = ResponseHead::Framing;
   if (!response.head_sent_) {
