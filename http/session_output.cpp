@@ -77,7 +77,7 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
     keep_alive_ = false;
   }
   if (response.close_) keep_alive_ = false;
-  if (last_request()) keep_alive_ = false;
+  if (keep_alive_ && last_request()) keep_alive_ = false;
   using Persistence = ResponseHead::Persistence;
   environment_.head_writer.set_time(loop().wall);
   environment_.head_writer.write({.status = response.status_,
@@ -99,7 +99,11 @@ void Session::write_head(Exchange& exchange, ResponseHead::Framing framing, uint
 bool Session::finish_usual(Exchange& exchange) {
   const Response& response = exchange.response;
   if (!response.is_usual() || !keep_alive_ || exchange.head.version_minor == 0 ||
-      exchange.head.method == Method::head || !exchange.decoder.complete() || last_request()) {
+      exchange.head.method == Method::head || !exchange.decoder.complete()) {
+    return false;
+  }
+  if (last_request()) {
+    keep_alive_ = false;
     return false;
   }
   environment_.head_writer.set_time(loop().wall);
