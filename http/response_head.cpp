@@ -82,12 +82,7 @@ void ResponseHeadWriter::prepare_usual(std::string_view lasting_type) {
   put(at, kLength);
 }
 
-bool ResponseHeadWriter::write_usual(std::string_view lasting_type, std::string_view body, Buffer& out) {
-  // Whoever gives the same piece of memory that never changes means the same type.
-  if (lasting_type.data() != usual_type_.data() || lasting_type.size() != usual_type_.size()) [[unlikely]]
-    prepare_usual(lasting_type);
-  if (usual_size_ == 0) [[unlikely]]
-    return false;
+void ResponseHeadWriter::write_usual(std::string_view body, Buffer& out) const {
   constexpr size_t kMostBehind = 20 + 2 * kLineEnd.size();  // of the length, and the empty line
   char* const begin = out.prepare(kUsualBytes + kMostBehind + body.size());
   std::memcpy(begin, usual_, kUsualBytes);  // a size that the compiler knows; what is too much is overwritten
@@ -95,7 +90,6 @@ bool ResponseHeadWriter::write_usual(std::string_view lasting_type, std::string_
   at = put(at, "\r\n\r\n");
   at = put(at, body);
   out.commit(static_cast<size_t>(at - begin));
-  return true;
 }
 
 void ResponseHeadWriter::write(const ResponseHead& head, Buffer& out) const {

@@ -41,10 +41,17 @@ class ResponseHeadWriter {
   }
   /// Appends status line, Server, Date, framing, persistence, the given fields and the empty line.
   void write(const ResponseHead& head, Buffer& out) const;
-  /// The whole of an answer as most are: 200, kept alive as HTTP/1.1 implies, without fields of its own.
-  /// `lasting_type`: not empty, and where it points is never written to. False, and nothing appended, where
-  /// Server and the type are longer than usual.
-  [[nodiscard]] bool write_usual(std::string_view lasting_type, std::string_view body, Buffer& out);
+  /// Whether write_usual() can be called for this type. Not, where Server and the type are longer than usual.
+  /// `lasting_type`: not empty, and where it points is never written to.
+  [[nodiscard]] bool is_usual(std::string_view lasting_type) {
+    // Whoever gives the same piece of memory that never changes means the same type.
+    if (lasting_type.data() != usual_type_.data() || lasting_type.size() != usual_type_.size()) [[unlikely]]
+      prepare_usual(lasting_type);
+    return usual_size_ != 0;
+  }
+  /// Appends the whole of an answer as most are: 200, kept alive as HTTP/1.1 implies, without fields of its
+  /// own, with the type that is_usual() was asked for last, of this second.
+  void write_usual(std::string_view body, Buffer& out) const;
 
  private:
   static constexpr size_t kUsualBytes = 128;

@@ -102,13 +102,14 @@ bool Session::finish_usual(Exchange& exchange) {
       exchange.head.method == Method::head || !exchange.decoder.complete()) {
     return false;
   }
+  ResponseHeadWriter& writer = environment_.head_writer;
+  writer.set_time(loop().wall);
+  if (!writer.is_usual(response.type_)) return false;
   if (last_request()) {
     keep_alive_ = false;
     return false;
   }
-  environment_.head_writer.set_time(loop().wall);
-  if (!environment_.head_writer.write_usual(response.type_, response.body_.view(), link_.output()))
-    return false;
+  writer.write_usual(response.body_.view(), link_.output());
   count_answer(200);
   link_.touch();
   end_exchange();

@@ -156,5 +156,47 @@ TEST_F(ResponseHeadTest, AppendsToWhatIsThere) {
   EXPECT_TRUE(out.view().starts_with("beforeHTTP/1.1 200 OK\r\n"));
 }
 
+std::string usual(ResponseHeadWriter& writer, std::string_view type, std::string_view body,
+                  BufferPool& pool) {
+  Buffer out(pool);
+  out.append("before");
+  writer.write_usual(body, out);
+  EXPECT_TRUE(writer.is_usual(type));  // still
+  return std::string(out.view());
+}
+
+TEST(ResponseHeadWriter, TheUsualAnswerIsWhatTheGeneralWayWrites) {
+  BufferPool pool;
+  ResponseHeadWriter writer("lastcall");
+  for (const Duration wall : {Duration(784'111'777s), Duration(784'111'778s)}) {
+    writer.set_time(wall);
+    for (const std::string_view type : {"text/plain", "application/json", "text/plain"}) {
+      for (const size_t size : {0U, 1U, 9U, 10U, 13U, 127U, 128U, 5000U}) {
+        const std::string body(size, 'x');
+        Buffer expected(pool);
+        expected.append("before");
+        writer.write({.length = size, .content_type = type}, expected);
+        expected.append(body);
+        ASSERT_TRUE(writer.is_usual(type));
+        EXPECT_EQ(usual(writer, type, body, pool), expected.view());
+      }
+    }
+  }
+}
+
+TEST(ResponseHeadWriter, LongNamesAndTypesAreNotUsual) {
+  constexpr size_t kRoom = 128 - std::string_view("HTTP/1.1 200 OK\r\nServer: \r\n").size() -
+                           std::string_view("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n").size() -
+                           std::string_view("Content-Type: \r\nContent-Length: ").size();
+  const std::string type(10, 't');
+  ResponseHeadWriter longest(std::string(kRoom - type.size(), 's'));
+  EXPECT_TRUE(longest.is_usual(type));
+  BufferPool pool;
+  EXPECT_TRUE(usual(longest, type, "b", pool).ends_with("tttttttttt\r\nContent-Length: 1\r\n\r\nb"));
+  ResponseHeadWriter too_long(std::string(kRoom - type.size() + 1, 's'));
+  EXPECT_FALSE(too_long.is_usual(type));
+  EXPECT_TRUE(too_long.is_usual(std::string_view(type).substr(1)));
+}
+
 }  // namespace
 }  // namespace lastcall
