@@ -37,9 +37,11 @@ def environment():
             "uncommitted_changes": bool(first_line("git", "status", "--porcelain"))}
 
 
-def save(name, record):
-    folder = ROOT / "build" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+def save(name, record, path=None):
+    """Where the record was written: `path`, or build/bench/NAME-DATE.json."""
+    if path is None:
+        folder = ROOT / "build" / "bench"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
     return path

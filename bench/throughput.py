@@ -6,6 +6,7 @@ of a single work has these four beside "works" as well.
 """
 
 import argparse
+import pathlib
 import statistics
 import sys
 import tempfile
@@ -35,9 +36,9 @@ def arguments_parser(bench, document, only, connections=64):
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement (default: %(default)s)")
     parser.add_argument("--warm-up", type=float, default=1, help="seconds before it (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="every second one in reverse order (default: %(default)s)")
-    parser.add_argument("--build", type=lib.pathlib.Path, default=lib.RELEASE,
+    parser.add_argument("--build", type=pathlib.Path, default=lib.RELEASE,
                         help="folder of the lastcall and the floors to run (default: %(default)s)")
-    parser.add_argument("--dry", action="store_true", help="write no record: for the tests")
+    parser.add_argument("--record", type=pathlib.Path, help="write the record there (default: build/bench/NAME-DATE.json)")
     return parser
 
 
@@ -201,6 +202,5 @@ def finish(bench, options, results, summaries):
                         for one, summary in zip(results, summaries)}}
     if len(results) == 1:
         record |= record["works"][results[0].work.name]
-    if not options.dry:
-        print(f"raw: {lib.save(bench, record)}")
+    print(f"raw: {lib.save(bench, record, options.record)}")
     return verdict(results)

@@ -52,11 +52,14 @@ def parse_wrk(text, pipeline=1):
 def run_wrk(command, pipeline=1, seconds=None):
     """The report of one wrk, with its own CPU seconds. After `seconds` that are no whole number it is interrupted."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    interrupt = threading.Timer(seconds or 0, process.send_signal, [signal.SIGINT])
+    interrupt = None
     if seconds is not None and seconds != int(seconds):
+        interrupt = threading.Timer(seconds, os.kill, [process.pid, signal.SIGINT])
         interrupt.start()
     text = process.stdout.read()
-    interrupt.cancel()
+    if interrupt:
+        interrupt.cancel()
+        interrupt.join()  # while the pid is still wrk's
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:

@@ -37,11 +37,9 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   void on_head() {
     bytes_ = 0;
-    if (parser_->is_done()) {
-      answer();
-    } else {
-      read_body();
-    }
+    if (parser_->is_done()) return answer();
+    buffer_.reserve(piece_.size());  // it reads no more at once than the buffer holds: 512 bytes, else
+    read_body();
   }
 
   void read_body() {
