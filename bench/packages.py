@@ -10,6 +10,7 @@ from server_process import Failure
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
+BUILT_BY = ROOT / "bench" / "peer_programs.py"  # holds the flags
 NPM_FOLDER = ROOT / "build" / "bench" / "npm"
 NPM_PROGRAMS = NPM_FOLDER / "node_modules" / ".bin"
 
@@ -70,7 +71,7 @@ def first_line(*command):
 def built(name, sources, command, **environment):
     """build/bench/NAME, made by `command` with OUTPUT filled in unless it is newer than its sources in bench/peers/."""
     made = ROOT / "build" / "bench" / name
-    newest = max((PEERS / source).stat().st_mtime for source in sources)
+    newest = max(source.stat().st_mtime for source in [BUILT_BY, *(PEERS / source for source in sources)])
     if made.exists() and made.stat().st_mtime >= newest:
         return made
     made.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class Samples:
     def measure(self, server, round_number, options):
         self.work.verify(server)
         sample = lib.measure(server, self.work.path, options.connections, options.seconds, warm_up=options.warm_up,
-                             **self.work.load())
+                             **self.work.load(server.name))
         self.samples.setdefault(server.name, []).append({**sample, "work": self.work.name, "round": round_number})
 
 
@@ -73,7 +73,7 @@ def one_server(name, wanted, round_number, options, folder):
     print(f"round {round_number + 1} of {options.rounds}: {name}: {', '.join(one.work.name for one in wanted)}", file=sys.stderr)
     for one in wanted:
         try:
-            with servers.start(name, folder) as server:
+            with servers.start(name, folder, one.work.name) as server:
                 one.measure(server, round_number, options)
         except (lib.Failure, OSError) as error:
             one.failed[name] = str(error)

@@ -1,9 +1,8 @@
 """The works that servers are measured at: the request, how the load makes it, and what the answer must be."""
 
+import http.client
 import json
 import socket
-import urllib.error
-import urllib.request
 
 import lib
 import servers
@@ -41,29 +40,45 @@ class Work:
         self.name, self.check, self.pipeline, self.headers = name, check, pipeline, headers
         self.body_bytes, self.answer_bytes = body_bytes, answer_bytes
         self.path = servers.PATHS[name]
+        self.closes = "Connection: close" in self.headers
 
     def verify(self, server):
-        """Raises lib.Failure unless one request is answered as it should be."""
-        headers = dict(header.split(": ", 1) for header in self.headers)
-        request = urllib.request.Request(f"http://127.0.0.1:{server.port}{self.path}", headers=headers,
-                                         data=b"x" * self.body_bytes if self.body_bytes else None)
+        """Raises lib.Failure unless requests are answered as they should be, and the connection kept or closed."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                status, body = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            status, body = error.code, error.read()
-        except OSError as error:
-            raise lib.Failure(f"{server.name} did not answer {self.path}: {error}") from None
-        if not self.check(status, body):
-            raise lib.Failure(f"{server.name} answers {self.path} with {status} {body[:80]!r}")
+            self._ask(server, connection)
+            if self.closes:
+                verify_closed(server, self.path)
+            elif connection.sock is None:
+                raise lib.Failure(f"{server.name} does not keep a connection after {self.path}")
+            else:
+                self._ask(server, connection)
+        except (OSError, http.client.HTTPException) as error:
+            raise lib.Failure(f"{server.name} did not answer {self.path}: {error!r}") from None
+        finally:
+            connection.close()
         if self.pipeline > 1:
             verify_pipelined(server, self.path, self.pipeline)
 
-    def load(self):
-        """What lib.measure and lib.wrk_command want to know."""
+    def _headers(self, name):
+        own = [] if any(header.startswith("Connection:") for header in self.headers) else servers.headers(name)
+        return [*self.headers, *own]
+
+    def _ask(self, server, connection):
+        headers = dict(header.split(": ", 1) for header in self._headers(server.name))
+        body = b"x" * self.body_bytes if self.body_bytes else None
+        connection.request("POST" if body else "GET", self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        if not self.check(answer.status, content):
+            raise lib.Failure(f"{server.name} answers {self.path} with {answer.status} {content[:80]!r}")
+
+    def load(self, name):
+        """What lib.measure and lib.wrk_command want to know to ask the server of that name."""
+        load = {"headers": self._headers(name), "pipeline": self.pipeline}
         if self.body_bytes:
-            return {"script": lib.BENCH / "upload.lua", "script_arguments": [self.body_bytes]}
-        return {"pipeline": self.pipeline, "headers": self.headers}
+            load |= {"script": lib.BENCH / "upload.lua", "script_arguments": [self.body_bytes]}
+        return load
 
 
 def json_is(value):
@@ -82,6 +97,17 @@ def is_hello(status, body):
 def has_read(status, body):
     """A server that tells how much it has read must have read everything."""
     return status == 200 and (b"bytes" not in body or json_is({"bytes": BODY_BYTES})(status, body))
+
+
+def verify_closed(server, path):
+    """Raises lib.Failure unless the connection ends with the answer to a request that asks for that."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        try:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            while connection.recv(65536):
+                pass
+        except OSError as error:
+            raise lib.Failure(f"{server.name} does not close the connection when it is asked to: {error}") from None
 
 
 def verify_pipelined(server, path, depth):

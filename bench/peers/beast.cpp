@@ -1,14 +1,16 @@
-// Boost.Beast as a peer: its asynchronous interface with callbacks, one thread, executors known at compile time. Argument: PORT.
-#include "json_body.hpp"
-
-#include <array>
+// Boost.Beast as a peer: its asynchronous interface with callbacks, one thread, executors known at compile
+// time. Argument: PORT.
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
+
+#include "json_body.hpp"
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;

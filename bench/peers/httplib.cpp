@@ -1,12 +1,12 @@
 // cpp-httplib as a peer: it blocks a thread for each connection, so it has 256 of them. Argument: PORT.
-#include "json_body.hpp"
-
 #include <httplib.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <limits>
 #include <thread>
+
+#include "json_body.hpp"
 
 namespace {
 
@@ -26,15 +26,15 @@ void add_routes(httplib::Server& server) {
                                     return sink.write(megabyte().data() + offset, length);
                                   });
   });
-  server.Post("/upload", [](const httplib::Request&, httplib::Response& response,
-                            const httplib::ContentReader& body) {
-    size_t bytes = 0;
-    body([&](const char*, size_t length) {
-      bytes += length;
-      return true;
-    });
-    response.set_content(bytes_body(bytes), "application/json");
-  });
+  server.Post("/upload",
+              [](const httplib::Request&, httplib::Response& response, const httplib::ContentReader& body) {
+                size_t bytes = 0;
+                body([&](const char*, size_t length) {
+                  bytes += length;
+                  return true;
+                });
+                response.set_content(bytes_body(bytes), "application/json");
+              });
 }
 
 }  // namespace

@@ -1,6 +1,4 @@
 // GNU libmicrohttpd as a peer: epoll in one thread of its own. Argument: PORT.
-#include "json_body.hpp"
-
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -9,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "json_body.hpp"
+
 namespace {
 
 struct Exchange {
@@ -16,8 +16,7 @@ struct Exchange {
 };
 
 MHD_Response* from_memory(std::string_view body, const char* type, MHD_ResponseMemoryMode mode) {
-  MHD_Response* response =
-      MHD_create_response_from_buffer(body.size(), const_cast<char*>(body.data()), mode);
+  MHD_Response* response = MHD_create_response_from_buffer(body.size(), const_cast<char*>(body.data()), mode);
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
   return response;
 }
@@ -75,11 +74,11 @@ int main(int argc, char** argv) {
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(std::atoi(argv[1])));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  MHD_Daemon* daemon = MHD_start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, &on_request,
-      nullptr, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT, 16384u,
-      MHD_OPTION_CONNECTION_TIMEOUT, 75u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_NOTIFY_COMPLETED,
-      &on_completed, nullptr, MHD_OPTION_END);
+  MHD_Daemon* daemon =
+      MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, nullptr, nullptr,
+                       &on_request, nullptr, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT,
+                       16384u, MHD_OPTION_CONNECTION_TIMEOUT, 75u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u,
+                       MHD_OPTION_NOTIFY_COMPLETED, &on_completed, nullptr, MHD_OPTION_END);
   if (daemon == nullptr) return 1;
   int signal = 0;
   sigwait(&stops, &signal);

@@ -1,12 +1,12 @@
 // Pistache as a peer: one worker thread beside the one that accepts. Argument: PORT.
-#include "json_body.hpp"
-
 #include <pistache/endpoint.h>
 #include <pistache/http.h>
 #include <pistache/net.h>
 
 #include <csignal>
 #include <cstdlib>
+
+#include "json_body.hpp"
 
 namespace {
 

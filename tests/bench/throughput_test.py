@@ -129,6 +129,8 @@ class Names(unittest.TestCase):
                 self.assertIsInstance(servers.supports(name, work), bool)
                 self.assertTrue(servers.path(name, work).startswith("/"))
         self.assertFalse(servers.supports("floor_epoll", "json"))
+        self.assertTrue(servers.supports("floor_epoll", "churn"))
+        self.assertFalse(servers.supports("floor_uring", "churn"))
         self.assertTrue(servers.supports("lastcall_epoll", "upload"))
 
     def test_browser_sends_twenty_fields(self):
