@@ -70,7 +70,7 @@ class Server:
         while time.monotonic() < deadline:
             text = self.log.read_text(encoding="utf-8", errors="replace")
             if self.process.poll() is not None:
-                raise Failure(f"{self.name} ended with {self.process.returncode}: {text.strip()[-500:]}")
+                raise Failure(f"{self.name} ended with {self.process.returncode}: {self._said()}")
             if self.port is None and (found := PORT_LINE.search(text)):
                 self.port = int(found[1])
             if self.port is not None:
@@ -80,7 +80,10 @@ class Server:
                 except ConnectionRefusedError:
                     pass
             time.sleep(0.02)
-        raise Failure(f"{self.name} did not listen within 10 s: {self.log.read_text(errors='replace').strip()[-500:]}")
+        raise Failure(f"{self.name} did not listen within 10 s: {self._said()}")
+
+    def _said(self):
+        return self.log.read_text(encoding="utf-8", errors="replace").strip()[-500:]
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -104,6 +107,8 @@ class Server:
 
     def cpu(self):
         """(exact CPU seconds, user seconds by tick, user + system seconds by tick) of the whole group so far."""
+        if self.process.poll() is not None:
+            raise Failure(f"{self.name} ended with {self.process.returncode}: {self._said()}")
         clocks = [[_process_clock(pid, which) for which in (2, 1, 0)] for pid in self.pids()]
         return [sum(column) for column in zip(*clocks)]
 

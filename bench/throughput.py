@@ -7,6 +7,7 @@ of a single work has these four beside "works" as well.
 
 import argparse
 import pathlib
+import signal
 import statistics
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def one_server(name, wanted, round_number, options, folder):
 
 def run(works, options):
     """Samples of each work."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     results = [Samples(work) for work in works]
     with tempfile.TemporaryDirectory(prefix="lastcall-bench-", ignore_cleanup_errors=True) as folder:
         for round_number in range(options.rounds):
@@ -144,12 +146,12 @@ def number(value, digits=2):
 COLUMNS = [
     ("req/s", 9, lambda line: f"{line['per_second']:.0f}"),
     ("±%", 5, lambda line: f"{100 * line['spread'] / 2:.0f}"),
+    ("errors", 8, lambda line: str(line["errors"])),
     ("user µs", 9, lambda line: number(line["user_us"])),
     ("sys µs", 9, lambda line: number(line["system_us"])),
     ("cpu µs", 9, lambda line: number(line["cpu_us"])),
     ("p99 ms", 8, lambda line: number(line["p99_ms"])),
     ("RSS MB", 8, lambda line: f"{line['rss_bytes'] / 1e6:.1f}"),
-    ("errors", 8, lambda line: str(line["errors"])),
 ]
 TO_FLOOR = [
     ("rate/floor", 11, lambda line: number(line["rate_ratio"])),

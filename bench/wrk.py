@@ -56,10 +56,15 @@ def run_wrk(command, pipeline=1, seconds=None):
     if seconds is not None and seconds != int(seconds):
         interrupt = threading.Timer(seconds, os.kill, [process.pid, signal.SIGINT])
         interrupt.start()
-    text = process.stdout.read()
-    if interrupt:
-        interrupt.cancel()
-        interrupt.join()  # while the pid is still wrk's
+    try:
+        text = process.stdout.read()
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        if interrupt:
+            interrupt.cancel()
+            interrupt.join()  # while the pid is still wrk's
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
