@@ -9,7 +9,8 @@ import servers
 
 BODY_BYTES = 10_000_000
 ANSWER_BYTES = 1_000_000
-# 20 fields as Chrome sends them when a link is followed, two of them hints that the site asked for: Host, which wrk writes itself, and these.
+# 20 fields as Chrome sends them when a link is followed, two of them hints that the site asked for: Host, which wrk
+# writes itself, and these.
 BROWSER_HEADERS = (
     "Connection: keep-alive",
     'sec-ch-ua: "Chromium";v="126", "Google Chrome";v="126", "Not-A.Brand";v="8"',
