@@ -39,8 +39,12 @@ def _process_clock(pid, which):
     return time.clock_gettime_ns((~pid << 3) | which) / 1e9
 
 
+_WITH_PARENT = ["setpriv", "--pdeathsig", "TERM"]  # runs what follows in its place
+
+
 class Server:
-    """A server in its own process group on SERVER_CPU, a context manager; it is ended by pid.
+    """A server in its own process group on SERVER_CPU, a context manager; it is ended by pid, and with the thread that
+    started it, should that be killed.
 
     port: where it will listen; None when it picks one and prints 127.0.0.1:PORT.
     """
@@ -53,7 +57,7 @@ class Server:
 
     def __enter__(self):
         with open(self.log, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([*_WITH_PARENT, *self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.log.parent, start_new_session=True)
         try:
             self._wait_ready()

@@ -2,8 +2,10 @@
 """What a server is asked before it is measured turns down who does not do the work. verify_test.py BUILD-FOLDER"""
 
 import pathlib
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -58,6 +60,18 @@ class Verify(unittest.TestCase):
             floor.cpu()
         with self.assertRaises(lib.Failure):
             works.PLAINTEXT.verify(floor)
+
+    def test_does_not_outlive_a_bench_that_is_killed(self):
+        bench = (f"import os, sys; sys.path.insert(0, {str(ROOT / 'bench')!r}); import lib; "
+                 f"lib.RELEASE = lib.pathlib.Path({str(lib.RELEASE)!r}); server = lib.floor('floor_epoll', {self.folder!r}); "
+                 "server.__enter__(); print(server.process.pid, flush=True); os.kill(os.getpid(), 9)")
+        killed = subprocess.run([sys.executable, "-c", bench], stdout=subprocess.PIPE, text=True, check=False)
+        left = pathlib.Path("/proc", killed.stdout.strip(), "cmdline")
+        self.assertEqual(killed.returncode, -9)
+        deadline = time.monotonic() + 5
+        while left.exists() and left.read_bytes() and time.monotonic() < deadline:  # empty: ended, and nobody has waited for it
+            time.sleep(0.01)
+        self.assertFalse(left.exists() and left.read_bytes())
 
 
 if __name__ == "__main__":
