@@ -33,17 +33,27 @@ inline int check(int result, const char* what) {
   return result;
 }
 
-/// `--port N` (0, the default, picks one). Exits with usage on anything else.
-inline uint16_t port_from(int argc, char** argv) {
-  uint16_t port = 0;
-  if (argc == 1) return port;
-  const std::string_view text = argc == 3 && std::string_view(argv[1]) == "--port" ? argv[2] : "";
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
-    std::fprintf(stderr, "usage: %s [--port N]\n", argv[0]);
-    std::exit(1);
+struct Options {
+  uint16_t port = 0;  // 0 picks one
+  bool close = false;
+};
+
+/// `--port N`, and where `can_close`, `--close`: each connection ends with its first answer. Exits with usage
+/// on anything else.
+inline Options options_from(int argc, char** argv, bool can_close) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view flag = argv[i];
+    const std::string_view text = flag == "--port" && i + 1 < argc ? argv[++i] : "";
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), options.port);
+    if (flag == "--close" && can_close) {
+      options.close = true;
+    } else if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
+      std::fprintf(stderr, "usage: %s [--port N]%s\n", argv[0], can_close ? " [--close]" : "");
+      std::exit(1);
+    }
   }
-  return port;
+  return options;
 }
 
 /// A listener on 127.0.0.1 that says where it is. Sockets stay blocking: they are read when there is
@@ -76,14 +86,15 @@ class Answers {
  public:
   static constexpr size_t kMost = 1024;
 
-  Answers() {
+  explicit Answers(bool close = false) {
     char date[64];
     const std::time_t now = std::time(nullptr);
     std::tm parts{};
     gmtime_r(&now, &parts);
     std::strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     const std::string one = std::string("HTTP/1.1 200 OK\r\nServer: lastcall\r\nDate: ") + date +
-                            "\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!";
+                            "\r\nContent-Type: text/plain\r\nContent-Length: 13" +
+                            (close ? "\r\nConnection: close" : "") + "\r\n\r\nHello, World!";
     one_size_ = one.size();
     for (size_t i = 0; i < kMost; ++i) bytes_ += one;
   }

@@ -8,10 +8,11 @@ namespace {
 namespace floors = lastcall::floors;
 
 struct Server {
+  bool close_after;
   int epoll = floors::check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-  floors::Answers answers;
-  floors::HeadCounter heads;
-  char buffer[16384];  // holds fewer heads than Answers::kMost
+  floors::Answers answers{close_after};
+  floors::HeadCounter heads{};
+  char buffer[16384]{};  // holds fewer heads than Answers::kMost
 
   void watch(int fd) {
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
@@ -40,15 +41,17 @@ struct Server {
   void serve(int fd) {
     const ssize_t got = recv(fd, buffer, sizeof buffer, 0);
     if (got < 0 && errno == EINTR) return;
-    if (got <= 0 || !answer(fd, heads.count(fd, {buffer, static_cast<size_t>(got)}))) close(fd);
+    const size_t count = got > 0 ? heads.count(fd, {buffer, static_cast<size_t>(got)}) : 0;
+    if (got <= 0 || !answer(fd, count) || (close_after && count > 0)) close(fd);
   }
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int listener = floors::listen_on(floors::port_from(argc, argv));
-  static Server server;
+  const floors::Options options = floors::options_from(argc, argv, true);
+  const int listener = floors::listen_on(options.port);
+  static Server server{.close_after = options.close};
   server.watch(listener);
   for (epoll_event events[512];;) {
     const int ready = epoll_wait(server.epoll, events, 512, -1);

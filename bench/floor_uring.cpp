@@ -149,6 +149,6 @@ struct Server {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Server server(floors::listen_on(floors::port_from(argc, argv)));
+  Server server(floors::listen_on(floors::options_from(argc, argv, false).port));
   server.run();
 }
