@@ -2,6 +2,7 @@
 """How long a stop takes, and what a connection weighs, by the number of connections of one reactor; lines through both."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -20,8 +21,12 @@ ACTIVE_MS = 1500
 PATIENCE_S = 60
 WARM = 64  # connections before the memory is first looked at: what is there once is not what one weighs
 # Slab caches whose objects belong to connections, and how many of both ends' are the server's.
-SLABS = {"TCP": 0.5, "sock_inode_cache": 0.5, "filp": 0.5, "dentry": 0.5, "eventpoll_epi": 1.0, "ep_head": 1.0,
-         "eventpoll_pwq": 1.0, "io_kiocb": 1.0, "io_async_msghdr": 1.0}
+SLABS = {"TCP": 0.5, "sock_inode_cache": 0.5, "filp": 0.5, "dentry": 0.5, "lsm_inode_cache": 0.5, "lsm_file_cache": 0.5,
+         "eventpoll_epi": 1.0, "eventpoll_pwq": 1.0, "io_kiocb": 1.0}
+# What io_uring waits with has no cache of its own: a poll request (struct async_poll) of at most 96 bytes.
+SLABS_OF = {"lastcall_io_uring": {"kmalloc-96": 1.0}}
+# The kernel merges caches of one size. Each of these of the client's, two for its port, may be among the server's.
+CLIENTS_ALONE = ["tcp_bind_bucket", "tcp_bind2_bucket"]
 
 
 class Holder:
@@ -74,22 +79,53 @@ def slabs():
     return found
 
 
-def private_kernel_bytes(before, after, count):
-    """By cache, a connection's share of what has grown."""
-    return {name: (after.get(name, 0) - before.get(name, 0)) * share / count for name, share in SLABS.items()
-            if after.get(name, 0) != before.get(name, 0)}
+def merged_with(name):
+    """What the kernel calls the cache that `name` is, or is merged into; None where it does not tell."""
+    try:
+        return os.path.basename(os.path.realpath(f"/sys/kernel/slab/{name}", strict=True))
+    except OSError:
+        return None
+
+
+def growth(name, before, after):
+    """Bytes, of the cache in /proc/slabinfo that `name` is: it lists merged ones under one of their names."""
+    if name not in after:
+        cache = merged_with(name)
+        name = next((other for other in after if cache and merged_with(other) == cache), name)
+    return after.get(name, 0) - before.get(name, 0)
+
+
+def kernel_bytes(server, before, after, count):
+    """By cache, what one connection has at the server's end."""
+    found = {}
+    for name, share in {**SLABS, **SLABS_OF.get(server, {})}.items():
+        each = growth(name, before, after) * share / count
+        if share == 1.0 and (cache := merged_with(name)):
+            each -= sum(128 for other in CLIENTS_ALONE if merged_with(other) == cache)
+        found[name] = each
+    return found
+
+
+def settled_slabs():
+    """When the sockets of whoever was here before have been freed."""
+    before, now = None, slabs()
+    for _ in range(20):
+        time.sleep(0.2)
+        before, now = now, slabs()
+        if all(before.get(name) == now.get(name) for name in ("TCP", "sock_inode_cache")):
+            break
+    return now
 
 
 def weigh(server, count):
-    """User and kernel bytes a connection, idle, each with one request answered."""
+    """User and kernel bytes a connection, idle, each with one request answered; and who holds them."""
     with Holder(server.port, WARM, "-"):
         pass
     wait_until_open(server, 0)
-    user, kernel = server.rss_bytes(), slabs()
-    holder = Holder(server.port, count, "-")
-    holder.__enter__()
+    user, kernel = server.rss_bytes(), settled_slabs()
+    holder = Holder(server.port, count, "-").__enter__()
     wait_until_open(server, count)
-    by_cache = private_kernel_bytes(kernel, after := slabs(), count)
+    by_cache = kernel_bytes(server.name, kernel, after := slabs(), count)
     return holder, {"user_bytes": server.rss_bytes() - user, "kernel_by_cache": by_cache,
                     "kernel_bytes": sum(by_cache.values()) * count,
                     "both_ends_unreclaimable_bytes": after["SUnreclaim"] - kernel["SUnreclaim"]}
@@ -217,7 +253,7 @@ def show_caches(samples, options):
     for name, rows in samples.items():
         here = [row["kernel_by_cache"] for row in rows if row["connections"] == most and row["case"].startswith("idle")]
         if here:
-            caches = {cache: statistics.median(row.get(cache, 0) for row in here) for cache in SLABS}
+            caches = {cache: statistics.median(row.get(cache, 0) for row in here) for cache in here[0]}
             print(f"{name}, kernel bytes of one of {most}: " +
                   ", ".join(f"{cache} {size:.0f}" for cache, size in caches.items() if abs(size) >= 1))
 
