@@ -101,14 +101,14 @@ def connect_all(port, count, sources, cpus, counts):
                 counts()  # empties the queues of a group without a server
         return clients, [client.getsockname() for client in clients]
     finally:
-        os.sched_setaffinity(0, lib._cpus)
+        os.sched_setaffinity(0, ours.CPUS)
 
 
 def measure(method, reactors, connections, options, folder):
     kind = ReactorsOfOurs if method in ("hash", "cpu") else Listeners
     with kind(method, reactors, folder) as group:
         before = group.counts()
-        cpus = lib._cpus if method == "cpu" else [lib.LOAD_CPU]
+        cpus = ours.CPUS if method == "cpu" else [lib.LOAD_CPU]
         clients, names = connect_all(group.port, connections, options.sources, cpus, group.counts)
         try:
             deadline = time.monotonic() + PATIENCE_S
@@ -132,7 +132,7 @@ def cases(options):
     for method in options.only:
         for reactors in options.reactors:
             # A reactor that is pinned needs a CPU of its own.
-            if method != "cpu" or reactors <= len(lib._cpus):
+            if method != "cpu" or reactors <= len(ours.CPUS):
                 for connections in options.connections:
                     yield method, reactors, connections
 

@@ -33,11 +33,12 @@ class Holder:
     """The clients, in a process of their own on the load's CPU. A context."""
 
     def __init__(self, port, count, path):
-        self.command = lib.pinned(lib.LOAD_CPU, [sys.executable, lib.BENCH / "holder.py", port, count, path])
+        self.command = lib.pinned(lib.LOAD_CPU, [sys.executable, "-c", "import holder; holder.main()", port, count, path])
         self.count = count
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        cwd=lib.BENCH)
         self.expect("ready")
         return self
 
@@ -275,7 +276,11 @@ def main():
     show(summary)
     print()
     show_caches(samples, options)
-    return ours.finish("drain_scale", options, samples, summary, failed, lib.environment())
+    code = ours.finish("drain_scale", options, samples, summary, failed, lib.environment())
+    lossy = [name for name, found in summary.items() if found["errors"]]
+    for name in lossy:
+        print(f"{name}: {summary[name]['errors']} connections did not end in order")
+    return 1 if lossy else code
 
 
 if __name__ == "__main__":

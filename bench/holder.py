@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Holds idle connections in a process of its own: `holder.py PORT COUNT PATH`, then commands on standard input.
+"""Holds idle connections in a process of its own: holder.main() with PORT COUNT PATH, then commands on standard input.
 
 Each connection has one request answered. Says `ready` and, after `send`, `sent`; ends when every connection has been closed
 by the server, or with its standard input. What it prints last: how many ended in order, how many were reset.
@@ -75,7 +74,3 @@ def main():
     ended, reset = wait_for_ends(clients)
     print(f"ended {ended} {reset} {time.monotonic()}", flush=True)
     os._exit(0)  # without taking thousands of objects apart
-
-
-if __name__ == "__main__":
-    main()

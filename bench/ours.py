@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 import pathlib
 import resource
 import urllib.request
 
 import lib
 
+CPUS = sorted(os.sched_getaffinity(0))
 BACKENDS = {"lastcall_epoll": "epoll", "lastcall_io_uring": "io_uring"}
 
 
@@ -35,6 +37,7 @@ def parser_for(name, description):
     parser = argparse.ArgumentParser(prog=f"tools/bench {name}", description=description)
     parser.add_argument("--build", type=pathlib.Path, default=lib.RELEASE,
                         help="folder of the lastcall to run (default: %(default)s)")
+    parser.add_argument("--record", type=pathlib.Path, help="write the record there (default: build/bench/NAME-DATE.json)")
     return parser
 
 
@@ -70,7 +73,9 @@ def finish(name, options, samples, summary, failed, environment):
         print(f"{server} FAILED: {why}")
     record = {"bench": name, "options": vars(options), "environment": environment, "summary": summary,
               "samples": samples, "failed": failed}
-    print(f"raw: {lib.save(name, record)}")
+    if options.record:
+        options.record.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    print(f"raw: {options.record or lib.save(name, record)}")
     return 1 if failed or not any(samples.values()) else 0
 
 

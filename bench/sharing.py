@@ -2,6 +2,7 @@
 """Do reactors share memory while they serve? Every store of every thread, by cache line, under valgrind."""
 
 import pathlib
+import re
 import socket
 import sys
 import tempfile
@@ -16,6 +17,7 @@ PLANTED = "shared_counter"
 EACH = 3            # connections of each reactor, at least
 QUIET_BYTES = 150_000  # of trace per reactor in 0.2 s: only the beats by which a loop tells how late it is
 PATIENCE_S = 60
+LISTENING = re.compile(r"event=listening address=127\.0\.0\.1:(\d+)")
 REQUEST = b"GET /plaintext HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
@@ -36,7 +38,7 @@ class Traced(ours.Ours):
             if self.process.poll() is not None:
                 raise lib.Failure(f"{self.name} ended with {self.process.returncode}: {self.log.read_text()[-500:]}")
             text = self.log.read_text(errors="replace")
-            if "event=ready" in text and (found := lib.PORT_LINE.search(text)):
+            if "event=ready" in text and (found := LISTENING.search(text)):
                 self.port = int(found[1])
                 return
             time.sleep(0.05)
