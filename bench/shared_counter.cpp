@@ -16,9 +16,11 @@ int main(int argc, char** argv) {
   for (int i = 2; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--listen") == 0) options.listen = {argv[i + 1]};
     if (std::strcmp(argv[i], "--admin") == 0) options.admin = argv[i + 1];
-    if (std::strcmp(argv[i], "--reactors") == 0) options.reactors = static_cast<uint32_t>(std::stoul(argv[i + 1]));
+    if (std::strcmp(argv[i], "--reactors") == 0)
+      options.reactors = static_cast<uint32_t>(std::stoul(argv[i + 1]));
     if (std::strcmp(argv[i], "--io") == 0) {
-      options.io = std::strcmp(argv[i + 1], "epoll") == 0 ? lastcall::IoChoice::epoll : lastcall::IoChoice::io_uring;
+      options.io =
+          std::strcmp(argv[i + 1], "epoll") == 0 ? lastcall::IoChoice::epoll : lastcall::IoChoice::io_uring;
     }
   }
   lastcall::Server server(std::move(options));

@@ -3,17 +3,16 @@
 
 import os
 import pathlib
-import re
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import lib
 import ours
+from call_counter import GROUPS, Counting, counter_that_works
 
 NAMES = ["floor_epoll", "floor_uring", *ours.BACKENDS, "nginx", "haproxy"]
 # Per request at 64 connections of a server that has no time left. recv and send are what epoll cannot do without; a wait is
@@ -22,16 +21,7 @@ LIMITS = {
     "lastcall_epoll": {"registered": 0.001, "futex": 0.001, "recv": 1.02, "send": 1.01, "wait": 0.125},
     "lastcall_io_uring": {"enter": 1 / 8, "futex": 0.001, "all": 0.13},
 }
-SATURATED = 0.95
-GROUPS = {
-    "recv": ["recvfrom", "recvmsg", "read", "readv"],
-    "send": ["sendto", "sendmsg", "write", "writev"],
-    "wait": ["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"],
-    "epoll_ctl": ["epoll_ctl"],
-    "enter": ["io_uring_enter"],
-    "futex": ["futex"],
-    "accept": ["accept", "accept4"],
-}
+SATURATED = 0.95  # of its CPU
 
 
 def server_for(name, folder):
@@ -40,95 +30,6 @@ def server_for(name, folder):
     if name in ours.BACKENDS:
         return lib.lastcall(name, folder, ours.BACKENDS[name])
     return {"nginx": lib.nginx, "haproxy": lib.haproxy}[name](name, folder)
-
-
-class Perf:
-    """Counts in the kernel, at the tracepoint of each system call: costs a call some 0.1 us. Needs perf and its rights."""
-
-    name = "perf stat"
-
-    def __init__(self, pids, folder, threads=()):
-        self.file = pathlib.Path(folder, "perf.csv")
-        calls = [name for names in GROUPS.values() for name in names]
-        events = ["raw_syscalls:sys_enter", *(f"syscalls:sys_enter_{name}" for name in calls)]
-        self.command = ["perf", "stat", "-x", ",", "-o", self.file, "-e", ",".join(events),
-                        "-t" if threads else "-p", ",".join(map(str, threads or pids))]
-
-    def counts(self):
-        found = {}
-        for line in self.file.read_text(encoding="utf-8").splitlines():
-            fields = line.split(",")
-            if len(fields) > 2 and fields[0].isdigit():
-                found[fields[2].rpartition("sys_enter")[2].removeprefix("_") or "all"] = int(fields[0])
-        return found
-
-
-class Strace:
-    """Stops the server at each call: slow, so that more requests wait at each wake-up than would otherwise."""
-
-    name = "strace -c"
-
-    def __init__(self, pids, folder, threads=()):
-        self.file = pathlib.Path(folder, "strace.txt")
-        self.command = ["strace", *([] if threads else ["-f"]), "-c", "-U", "calls,name", "-o", self.file]
-        for pid in threads or pids:
-            self.command += ["-p", pid]
-
-    def counts(self):
-        rows = re.findall(r"^\s*(\d+)\s+(\w+)\s*$", self.file.read_text(encoding="utf-8"), re.M)
-        return {"all" if name == "total" else name: int(count) for count, name in rows}
-
-
-def counter_that_works(wanted):
-    """Perf or Strace: the one that is asked for, or else the first that can count this very process's calls."""
-    for counter in (Perf, Strace):
-        if wanted in ("auto", counter.name.split()[0]) and can_count(counter):
-            return counter
-    raise lib.Failure(f"neither counts here: {wanted if wanted != 'auto' else 'perf, strace'} "
-                      "(perf needs root or perf_event_paranoid < 2 and tracefs; strace needs ptrace)")
-
-
-def can_count(counter):
-    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(["cat"], stdin=subprocess.PIPE,
-                                                                    stdout=subprocess.DEVNULL) as cat:
-        try:
-            with Counting(counter([cat.pid], folder)) as counting:
-                cat.stdin.write(b"x\n")
-                cat.stdin.flush()
-                time.sleep(0.1)
-            return counting.counts.get("read", 0) > 0
-        except (lib.Failure, OSError):
-            return False
-        finally:
-            cat.stdin.close()
-
-
-class Counting:
-    """A context: `counts` holds the calls made inside it, by name."""
-
-    def __init__(self, counter):
-        self.counter = counter
-
-    def __enter__(self):
-        self.process = subprocess.Popen(list(map(str, self.counter.command)), stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)  # neither says when it has begun
-        if self.process.poll() is not None:
-            raise lib.Failure(f"{self.counter.name} ended at once: {self.process.stderr.read().strip()[-300:]}")
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        try:
-            _, errors = self.process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-            raise lib.Failure(f"{self.counter.name} did not end") from None
-        try:
-            self.counts = self.counter.counts()
-        except OSError:
-            raise lib.Failure(f"{self.counter.name} wrote nothing: {errors.strip()[-300:]}") from None
 
 
 class Batches:
@@ -193,9 +94,9 @@ def measure_batches(server, counter, options, folder):
             done = batches.run(options.batches)
     finally:
         batches.close()
-    return {"requests": done, "per_second": 0.0, "errors": 0, "calls": counting.counts, "counter": counter.name,
+    return {"requests": done, "per_second": None, "errors": 0, "calls": counting.counts, "counter": counter.name,
             "rates": rates(counting.counts, done), "server_command": server.command, "load_command": None,
-            "server_busy": 1.0, "load_busy": 0.0}
+            "server_busy": None, "load_busy": None}
 
 
 def rates(counts, requests):
@@ -246,7 +147,7 @@ def summarise(samples):
         line["errors"] = sum(row["errors"] for row in rows)
         line["requests"] = sum(row["requests"] for row in rows)
         for key in ("per_second", "server_busy", "load_busy"):
-            line[key] = statistics.median(row[key] for row in rows)
+            line[key] = None if rows[0][key] is None else statistics.median(row[key] for row in rows)
         summary[name] = line
     return summary
 
@@ -259,7 +160,8 @@ def show(summary):
         cells = [f"{line[group]:.4f}" if line[group] else "0" for group in groups]
         shared = line["enter"] + line["wait"]
         cells.append(f"{1 / shared:.1f}" if shared else "-")
-        cells += [str(line["requests"]), str(line["errors"]), f"{line['server_busy']:.0%}", f"{line['load_busy']:.0%}"]
+        cells += [str(line["requests"]), str(line["errors"])]
+        cells += ["-" if line[key] is None else f"{line[key]:.0%}" for key in ("server_busy", "load_busy")]
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
@@ -268,8 +170,9 @@ def beyond_limits(summary):
     for name, limits in LIMITS.items():
         if name not in summary:
             continue
-        if summary[name]["server_busy"] < SATURATED:
-            print(f"{name} is not judged: it had {summary[name]['server_busy']:.0%} of its CPU, and so small batches")
+        busy = summary[name]["server_busy"]
+        if busy is not None and busy < SATURATED:
+            print(f"{name} is not judged: it used {busy:.0%} of its CPU, and so woke for small batches")
             continue
         for group, limit in limits.items():
             if summary[name][group] > limit:

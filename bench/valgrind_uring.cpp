@@ -1,6 +1,6 @@
-// Loaded into the server under valgrind. Valgrind 3.19 takes io_uring_enter for a call that does not sleep, so a reactor
-// that waits in it keeps every other thread from running. Here it sleeps in poll(2) on the ring instead, which valgrind
-// knows, and enters for what is there.
+// Loaded into the server under valgrind. Valgrind 3.19 takes io_uring_enter for a call that does not sleep,
+// so a reactor that waits in it keeps every other thread from running. Here it sleeps in poll(2) on the ring
+// instead, which valgrind knows, and enters for what is there.
 #include <dlfcn.h>
 #include <liburing.h>
 #include <poll.h>
