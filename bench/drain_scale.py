@@ -67,16 +67,16 @@ class Holder:
 
 
 def slabs():
-    """Bytes of the objects in use by cache, and of all that cannot be reclaimed; {} where only root may look."""
+    """(objects in use, bytes of each) by cache; none where only root may look. SUnreclaim: all that cannot be reclaimed."""
     found = {}
     try:
         for row in pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]:
             name, active, _, size = row.split()[:4]
-            found[name] = int(active) * int(size)
+            found[name] = (int(active), int(size))
     except PermissionError:
         pass
     meminfo = pathlib.Path("/proc/meminfo").read_text()
-    found["SUnreclaim"] = int(re.search(r"^SUnreclaim:\s+(\d+)", meminfo, re.M)[1]) * 1024
+    found["SUnreclaim"] = (int(re.search(r"^SUnreclaim:\s+(\d+)", meminfo, re.M)[1]), 1024)
     return found
 
 
@@ -88,19 +88,27 @@ def merged_with(name):
         return None
 
 
+# Who looks at /proc/PID/fd makes a name and an inode there for each descriptor, which stay: whoever watches the machine.
+NOT_OF = {"dentry": "proc_inode_cache", "lsm_inode_cache": "proc_inode_cache"}
+
+
 def growth(name, before, after):
-    """Bytes, of the cache in /proc/slabinfo that `name` is: it lists merged ones under one of their names."""
+    """Objects and the bytes of each, of the cache in /proc/slabinfo that `name` is: it lists merged ones under one of their names."""
     if name not in after:
         cache = merged_with(name)
         name = next((other for other in after if cache and merged_with(other) == cache), name)
-    return after.get(name, 0) - before.get(name, 0)
+    none = (0, 0)
+    return after.get(name, none)[0] - before.get(name, none)[0], after.get(name, none)[1]
 
 
 def kernel_bytes(server, before, after, count):
     """By cache, what one connection has at the server's end."""
     found = {}
     for name, share in {**SLABS, **SLABS_OF.get(server, {})}.items():
-        each = growth(name, before, after) * share / count
+        objects, size = growth(name, before, after)
+        if name in NOT_OF:
+            objects -= growth(NOT_OF[name], before, after)[0]
+        each = objects * size * share / count
         if share == 1.0 and (cache := merged_with(name)):
             each -= sum(128 for other in CLIENTS_ALONE if merged_with(other) == cache)
         found[name] = each
@@ -129,7 +137,7 @@ def weigh(server, count):
     by_cache = kernel_bytes(server.name, kernel, after := slabs(), count)
     return holder, {"user_bytes": server.rss_bytes() - user, "kernel_by_cache": by_cache,
                     "kernel_bytes": sum(by_cache.values()) * count,
-                    "both_ends_unreclaimable_bytes": after["SUnreclaim"] - kernel["SUnreclaim"]}
+                    "both_ends_unreclaimable_bytes": (after["SUnreclaim"][0] - kernel["SUnreclaim"][0]) * 1024}
 
 
 def wait_until_open(server, count):
