@@ -30,7 +30,8 @@ class ReactorsOfOurs:
 
     def __init__(self, method, reactors, folder):
         pinned = ["--pin"] if method == "cpu" else []
-        self.server = ours.Ours("lastcall_epoll", folder, ["--reactors", str(reactors), "--max-connections", str(MOST), *pinned], None)
+        options = ["--reactors", str(reactors), "--max-connections", str(MOST), *pinned]
+        self.server = ours.Ours("lastcall_epoll", folder, options, None)
 
     def __enter__(self):
         self.server.__enter__()

@@ -93,7 +93,7 @@ NOT_OF = {"dentry": "proc_inode_cache", "lsm_inode_cache": "proc_inode_cache"}
 
 
 def growth(name, before, after):
-    """Objects and the bytes of each, of the cache in /proc/slabinfo that `name` is: it lists merged ones under one of their names."""
+    """Objects and the bytes of each, of the cache that `name` is: /proc/slabinfo lists merged ones under one of their names."""
     if name not in after:
         cache = merged_with(name)
         name = next((other for other in after if cache and merged_with(other) == cache), name)
@@ -279,8 +279,10 @@ def main():
     ours.raise_descriptor_limit(max(options.connections) + 1000)
     samples, failed = run(options)
     summary = summarise(samples, options)
-    print(f"one reactor on CPU {lib.SERVER_CPU}, the clients on CPU {lib.LOAD_CPU}; medians of {options.rounds} rounds; of active "
-          f"ones the time beyond the last answer's due time\n")
+    print(f"one reactor on CPU {lib.SERVER_CPU}, the clients on CPU {lib.LOAD_CPU}; medians of {options.rounds} rounds; "
+          "of active ones the time beyond the last answer's due time\n")
+    if "TCP" not in slabs():
+        print("kernel bytes are not known: /proc/slabinfo is for root\n")
     show(summary)
     print()
     show_caches(samples, options)

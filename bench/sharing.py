@@ -142,7 +142,7 @@ def measure(name, options, folder, program):
 
 
 def show(summary):
-    print("| server | phase | stores of the reactors | lines written | written by several threads | written by one, read by another |")
+    print("| server | phase | stores | lines written | by several threads | by one, read by another |")
     print("|---|---|---:|---:|---:|---:|")
     for name, phases in summary.items():
         for phase, line in phases.items():
@@ -154,7 +154,7 @@ def tell(samples):
     for name, rows in samples.items():
         for phase, found in rows[0]["phases"].items():
             for row in found["written_by_several"]:
-                print(f"{name}, {phase}: {row['line']} is written by " + "; ".join(f"{k}: {v}" for k, v in row["writers"].items()))
+                print(f"{name}, {phase}: {row['line']} is written by {row['writers']}")
             for row in found["read_by_others"]:
                 print(f"{name}, {phase}: {row['line']} is written by {row['writer']} and read by {row['readers']}")
 

@@ -129,7 +129,8 @@ def main():
         summary[name] = {"starts": len(times), "median_ms": statistics.median(times), "best_ms": min(times),
                          "worst_ms": max(times), "errors": 0,
                          "starts_with_unanswered": sum(row["unanswered_tries"] > 0 for row in rows)}
-    print(f"fork to first byte, {options.starts} starts of each after one that is not counted; server on CPU {lib.SERVER_CPU}\n")
+    print(f"fork to first byte, {options.starts} starts of each after one that is not counted; "
+          f"server on CPU {lib.SERVER_CPU}\n")
     show(summary)
     print()
     too_large = check_size(options.build)
