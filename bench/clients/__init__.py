@@ -1,0 +1,1 @@
+"""Clients of the benches that are processes of their own."""
