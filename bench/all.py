@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 
+import drain
 import lib
+import throughput
 
 FOLDER = lib.ROOT / "build" / "bench"
 LIMIT_S = 2 * 3600  # of one bench
@@ -32,7 +34,8 @@ def arguments():
     parser = argparse.ArgumentParser(prog="tools/bench all", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of a second each; shows that all works, not how fast it is")
     parser.add_argument("--only", default=",".join(BENCHES), help="names, separated by commas (default: %(default)s)")
-    parser.add_argument("--servers", metavar="NAMES", help="handed to each bench as its --only; all is every one that it knows")
+    parser.add_argument("--servers", type=throughput.names_of,
+                        help="instead of each bench's own choice, separated by commas; all, peers, floors, ours")
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := set(options.only) - set(BENCHES):
@@ -43,8 +46,9 @@ def arguments():
 def command_of(name, options):
     file, quick = BENCHES[name]
     command = [sys.executable, str(lib.BENCH / file), *(quick if options.quick else [])]
-    if options.servers and not (name == "drain" and options.servers == "all"):  # which takes all anyway
-        command += ["--only", options.servers]
+    if options.servers:
+        known = drain.PEERS if name == "drain" else options.servers
+        command += ["--only", ",".join(server for server in options.servers if server in known)]
     return command
 
 

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import pathlib
 import resource
 import statistics
 import sys
@@ -10,9 +11,9 @@ import tempfile
 
 import lib
 import servers
+import throughput
 from clients import idle
 
-NAMES = [*servers.OURS, "nginx"]
 QUEUED = 2000  # connections, to see what the kernel takes for the end that the holder has
 SPARE = 1000  # descriptors beside the idle connections
 
@@ -23,14 +24,14 @@ def arguments():
     parser.add_argument("--connections", type=int, default=64, help="active ones beside them (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement of CPU, after a warm-up of one")
     parser.add_argument("--rounds", type=int, default=3, help="each: without, with, with, without the idle ones")
-    parser.add_argument("--only", default=",".join(NAMES), help="names, separated by commas, or all (default: %(default)s)")
+    parser.add_argument("--only", type=throughput.names_of, default="ours,nginx",
+                        help="servers, separated by commas; all, peers, floors, ours (default: %(default)s)")
+    parser.add_argument("--build", type=pathlib.Path, default=lib.RELEASE, help="folder of the lastcall to run (default: %(default)s)")
+    parser.add_argument("--dry", action="store_true", help="write no record: for the tests")
     options = parser.parse_args()
-    every = [name for name in servers.NAMES if servers.supports(name, "idle")]
-    options.only = every if options.only == "all" else options.only.split(",")
-    if unknown := set(options.only) - set(every):
-        parser.error(f"no server {', '.join(sorted(unknown))}; there are: {', '.join(every)}")
-    if options.idle < 1 or options.rounds < 1:
-        parser.error("--idle and --rounds want at least 1")
+    lib.RELEASE = options.build = options.build.resolve()
+    if min(options.idle, options.connections, options.seconds, options.rounds) < 1:
+        parser.error("--idle, --connections, --seconds and --rounds are at least 1")
     return options
 
 
@@ -96,8 +97,8 @@ def silent(name, options, client, folder):
 
 
 def run(options, client, folder):
+    failed = {name: why for name in options.only if (why := servers.lack(name, "idle"))}
     samples = {name: [] for name in options.only}
-    failed = {}
     for number in range(options.rounds):
         order = options.only if number % 2 == 0 else options.only[::-1]
         for name in (name for name in order if name not in failed):
@@ -135,6 +136,9 @@ def show(summary):
 
 def main():
     options = arguments()
+    if options.dry and not lib.program("wrk"):
+        print("idle: SKIPPED, there is no wrk (apt-get install wrk)")
+        return 77
     environment = lib.environment()
     try:
         raise_limit(options.idle + SPARE)
@@ -150,12 +154,12 @@ def main():
           f"with, with, without, {options.seconds} s each; server on CPU {lib.SERVER_CPU}, load on CPU {lib.LOAD_CPU}; medians")
     show(summary)
     for name, why in failed.items():
-        print(f"{name} FAILED: {why}")
-    versions = {name: servers.version(name) for name in samples}
-    path = lib.save("idle", {"bench": "idle", "options": vars(options), "environment": environment, "versions": versions,
-                             "client_end": client, "summary": summary, "samples": samples, "failed": failed})
-    print(f"raw: {path}")
-    return 1 if failed or not samples else 0
+        print(f"{name} {'SKIPPED' if name in servers.PEERS else 'FAILED'}: {why}")
+    record = {"bench": "idle", "options": vars(options), "environment": environment, "client_end": client,
+              "versions": {name: servers.version(name) for name in samples}, "summary": summary, "samples": samples, "failed": failed}
+    if not options.dry:
+        print(f"raw: {lib.save('idle', record)}")
+    return 1 if not samples or any(name not in servers.PEERS for name in failed) else 0  # a peer may be missing
 
 
 if __name__ == "__main__":

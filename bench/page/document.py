@@ -82,6 +82,9 @@ def differing(records):
         found = {record.environment.get(key) for record in records.values()}
         if len(found) > 1:
             told.append(f"The records are of {len(found)} different {what}: compare only within a section.")
+    single = [bench for bench, record in records.items() if record.options.get("rounds") == 1]
+    if single:
+        told.append(f"A single round, of which no spread is known: {', '.join(single)}.")
     dirty = [bench for bench, record in records.items() if record.environment.get("uncommitted_changes")]
     if dirty:
         told.append(f"Measured with changes that were not committed: {', '.join(dirty)}.")
@@ -156,8 +159,9 @@ def page(records, unreadable=()):
         when, cpu, f"Linux {kernel.split(' ')[0]}" if isinstance(kernel, str) and kernel else ""])))))
     warnings = [*differing(records), *unreadable]
     alert = tag("div", "".join(tag("p", text_of(one)) for one in warnings), class_="warning") if warnings else ""
-    body = (PATTERNS + head + alert + contents(benches) + glance(records)
-            + "".join(sections.section(bench, records.get(bench)) for bench in benches)
+    body = (PATTERNS + head + alert + contents(records) + glance(records)
+            + "".join(sections.section(bench, record) for bench, record in records.items())
+            + sections.not_measured([bench for bench in sections.BENCHES if bench not in records])
             + notes("Seen while measuring", errors(records)) + notes("How to read this", CAVEATS) + machine(records))
     return ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'

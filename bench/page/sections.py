@@ -183,14 +183,20 @@ def commands(record):
 
 
 def section(bench, record):
-    """The whole section; of a bench without a record, that it is missing."""
+    """The whole section of a bench."""
     title, about, draw = BENCHES.get(bench, (bench, "", anything))
     head = tag("h2", text_of(title), id=f"bench-{bench}") + (tag("p", text_of(about)) if about else "")
-    if record is None:
-        return tag("section", head + tag("p", f"No record: run <code>tools/bench {text_of(bench)}</code>.", class_="missing"))
     found = any(part.summary for part in record.parts)
     body = legend(record) + draw(record) if found else tag("p", "The record has no figures.", class_="missing")
     missing = {f"{name} ({part.name})" if len(record.parts) > 1 else name: why
                for part in record.parts for name, why in part.missing.items()}
     return tag("section", head + tag("p", text_of(options_line(record)), class_="options") + body + tables.missing_list(missing)
                + commands(record))
+
+
+def not_measured(benches):
+    """Those of which there is no record, and how there would be one."""
+    if not benches:
+        return ""
+    items = "".join(tag("li", f"{text_of(BENCHES[bench][0])}: <code>tools/bench {text_of(bench)}</code>") for bench in benches)
+    return tag("section", tag("h2", "Not measured") + tag("p", "There is no record of:") + tag("ul", items))

@@ -66,14 +66,16 @@ def steps_between(low, high, wanted):
 
 
 def decades(low, high):
-    """Powers of ten that hold low and high between them; with 2 and 5 where they are few."""
+    """(first, last, ticks): 1, 2 and 5 times powers of ten that hold low and high between them; where there are many, fewer."""
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    last = max(last, first + 1)
+    fine = [10.0 ** exponent * factor for exponent in range(first, last + 1) for factor in (1, 2, 5)]
+    begin = max(one for one in fine if one <= low * 1.000001)
+    end = min([one for one in fine if one >= high * 0.999999] or [10.0 ** last])
+    if end <= begin:
+        end = begin * 10
     every = max(1, (last - first) // 8)
-    ticks = [10.0 ** exponent for exponent in range(first, last + 1, every)]
-    if last - first <= 2:
-        ticks = sorted({one * factor for one in ticks for factor in (1, 2, 5) if one * factor <= 10.0 ** last * 1.001})
-    return 10.0 ** first, 10.0 ** last, ticks
+    ticks = fine if last - first <= 2 else [10.0 ** exponent for exponent in range(first, last + 1, every)]
+    return begin, end, [one for one in ticks if begin * 0.999999 <= one <= end * 1.000001]
 
 
 class Linear:
@@ -117,7 +119,8 @@ def significant(value):
     """Three significant digits, never an exponent."""
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value)) + 1e-9))
+    rounded = abs(float(f"{value:.2e}"))  # 0.9996 has the digits of 1.00
+    digits = max(0, 2 - math.floor(math.log10(rounded) + 1e-9))
     return f"{value:.{min(digits, 6)}f}"
 
 

@@ -36,7 +36,7 @@ def megabytes(value):
 
 # Key of a summary: what stands above it, and how it is written; in the order of the columns.
 COLUMNS = {
-    "per_second": ("requests/s", whole), "spread": ("spread", half), "cpu_us": ("CPU \u00b5s", plain),
+    "per_second": ("requests/s", whole), "errors": ("errors", whole), "spread": ("spread", half), "cpu_us": ("CPU \u00b5s", plain),
     "cpu_us_without": ("without idle", plain), "user_us": ("user \u00b5s", plain), "system_us": ("system \u00b5s", plain),
     "gigabytes_per_second": ("GB/s", plain), "gigabytes_per_cpu_second": ("GB/CPU s", plain),
     "p50_ms": ("p50", milliseconds), "p90_ms": ("p90", milliseconds), "p99_ms": ("p99", milliseconds),
@@ -51,10 +51,10 @@ COLUMNS = {
     "worst": ("worst stop", whole), "lossy_stops": ("stops with loss", whole), "http_5xx": ("5xx", whole),
     "dropped": ("dropped", whole), "refused": ("refused", whole), "exit_median_ms": ("exit, median", milliseconds),
     "exit_max_ms": ("exit, max", milliseconds), "killed": ("killed", whole), "rate": ("asked/s", whole),
-    "never_begun": ("never begun", whole), "errors": ("errors", whole), "server_busy": ("server busy", share),
+    "never_begun": ("never begun", whole), "server_busy": ("server busy", share),
     "load_busy": ("load busy", share),
 }
-ALWAYS = ["errors"]  # where a bench counts them, they are not to be overlooked
+BAD = {"errors", "lost_new", "lost_reuse", "truncated", "malformed", "stuck"}  # not to be overlooked
 
 
 def keys_of(part):
@@ -71,16 +71,15 @@ def figure_table(part, caption):
     """A line a server with all its figures, and who was saturated where that was measured."""
     keys = keys_of(part)
     told = any(saturated(line) for line in part.summary.values())
-    heads = ["server", *(COLUMNS.get(key, (key.replace("_", " "), None))[0] for key in keys), *(["saturated"] if told else [])]
+    heads = ["server", *(["saturated"] if told else []), *(COLUMNS.get(key, (key.replace("_", " "), None))[0] for key in keys)]
     rows = []
     for name, line in part.summary.items():
         cells = [tag("th", text_of(label(name)), scope="row")]
-        for key in keys:
-            value = figures(line, key)
-            bad = "bad" if key in ALWAYS and value else None
-            cells.append(cell(value, COLUMNS.get(key, ("", plain))[1], bad))
         if told:
             cells.append(tag("td", text_of(saturated(line) or DASH)))
+        for key in keys:
+            value = figures(line, key)
+            cells.append(cell(value, COLUMNS.get(key, ("", plain))[1], "bad" if key in BAD and value else None))
         rows.append(tag("tr", "".join(cells), class_=kind(name)))
     return table(heads, rows, caption)
 
