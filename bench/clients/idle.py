@@ -61,15 +61,18 @@ def descriptors(server):
 
 
 def settle(server, at_least):
-    """Waits until the server has so many descriptors and its memory stands still; Pss and descriptors then."""
+    """Waits until the server has so many descriptors, and its memory and the kernel's sockets stand still; Pss and descriptors then.
+
+    The kernel frees sockets some time after they were closed.
+    """
     end = time.monotonic() + SETTLE_S
     seen = []
     while True:
-        seen.append((server.rss_bytes(), descriptors(server)))
+        seen.append((server.rss_bytes(), descriptors(server), (slab() or {}).get("TCP")))
         if seen[-1][1] >= at_least and len(seen) >= SAME and len(set(seen[-SAME:])) == 1:
-            return seen[-1]
+            return seen[-1][:2]
         if time.monotonic() >= end:
-            return seen[-1]  # one that goes on moving is taken as it is; who misses descriptors is told by the caller
+            return seen[-1][:2]  # one that goes on moving is taken as it is; who misses descriptors is told by the caller
         time.sleep(STEP_S)
 
 

@@ -96,7 +96,7 @@ def latency(record):
     plots = figure("Latency by percentile", f"{what}, the same for all; lower is better; the band holds all rounds",
                    curves.curves_plot, drawn) + curves.legend(drawn)
     if has(part, "p99.9_ms"):
-        plots += figure("p99.9", "less is better; logarithmic", bars.dots, sorted_rows(part, "p99.9_ms"), form=milliseconds)
+        plots += figure("p99.9, ms", "less is better; logarithmic", bars.dots, sorted_rows(part, "p99.9_ms"), form=milliseconds)
     return plots + tables.figure_table(part, f"{what}, medians of the rounds")
 
 
@@ -119,7 +119,7 @@ def drain(record):
     rows.sort(key=lambda one: (one.value is None, one.value or 0))
     return (figure("Requests lost per stop", "less is better; mean, whiskers to the best and the worst stop; the strip: on kept "
                    "connections", bars.bars, rows)
-            + figure("From the signal to the exit", "median, whiskers to the fastest and the slowest; who does not wait is sooner "
+            + figure("From the signal to the exit, ms", "median, whiskers to the fastest and the slowest; who does not wait is sooner "
                      "gone", bars.bars, exits(part), form=milliseconds)
             + tables.figure_table(part, "all stops together"))
 
