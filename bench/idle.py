@@ -12,6 +12,7 @@ import tempfile
 import lib
 import servers
 import throughput
+import works
 from clients import idle
 
 QUEUED = 2000  # connections, to see what the kernel takes for the end that the holder has
@@ -22,16 +23,17 @@ def arguments():
     parser = argparse.ArgumentParser(prog="tools/bench idle", description=__doc__)
     parser.add_argument("--idle", type=int, default=8000, help="connections that wait (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="active ones beside them (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement of CPU, after a warm-up of one")
+    parser.add_argument("--seconds", type=float, default=3, help="of each measurement of CPU (default: %(default)s)")
+    parser.add_argument("--warm-up", type=float, default=1, help="seconds before it (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="each: without, with, with, without the idle ones")
     parser.add_argument("--only", type=throughput.names_of, default="ours,nginx",
                         help="servers, separated by commas; all, peers, floors, ours (default: %(default)s)")
     parser.add_argument("--build", type=pathlib.Path, default=lib.RELEASE, help="folder of the lastcall to run (default: %(default)s)")
-    parser.add_argument("--dry", action="store_true", help="write no record: for the tests")
+    parser.add_argument("--record", type=pathlib.Path, help="write the record there (default: build/bench/idle-DATE.json)")
     options = parser.parse_args()
     lib.RELEASE = options.build = options.build.resolve()
-    if min(options.idle, options.connections, options.seconds, options.rounds) < 1:
-        parser.error("--idle, --connections, --seconds and --rounds are at least 1")
+    if min(options.idle, options.connections, options.rounds) < 1 or options.seconds <= 0 or options.warm_up < 0:
+        parser.error("--idle, --connections and --rounds are at least 1, --seconds is above 0, --warm-up is not below")
     return options
 
 
@@ -63,13 +65,13 @@ def open_idle(server, holder, kind, options, client):
 
 
 def active(server, options):
-    return lib.measure(server, "/plaintext", options.connections, options.seconds, 1)
+    return lib.measure(server, "/plaintext", options.connections, options.seconds, warm_up=options.warm_up)
 
 
 def with_and_without(name, options, client, folder):
     """One server, afresh: memory of kept connections, and CPU a request without, with, with, without them."""
     with servers.start(name, folder) as server:
-        lib.check_answer(server, "/plaintext", b"Hello, World!")
+        works.PLAINTEXT.verify(server)
         without = [active(server, options)]
         with idle.Holder(server.port) as holder:
             memory = open_idle(server, holder, "kept", options, client)
@@ -90,7 +92,7 @@ def with_and_without(name, options, client, folder):
 def silent(name, options, client, folder):
     """One server, afresh: memory of connections that never sent a byte."""
     with servers.start(name, folder) as server:
-        lib.run_wrk(lib.wrk_command(server.port, "/plaintext", options.connections, 1, 1), 1)
+        active(server, options)  # what is not per connection is resident then
         with idle.Holder(server.port) as holder:
             memory = open_idle(server, holder, "silent", options, client)
     return {f"silent_{key}": value for key, value in memory.items()}
@@ -136,7 +138,7 @@ def show(summary):
 
 def main():
     options = arguments()
-    if options.dry and not lib.program("wrk"):
+    if not lib.program("wrk"):
         print("idle: SKIPPED, there is no wrk (apt-get install wrk)")
         return 77
     environment = lib.environment()
@@ -157,8 +159,7 @@ def main():
         print(f"{name} {'SKIPPED' if name in servers.PEERS else 'FAILED'}: {why}")
     record = {"bench": "idle", "options": vars(options), "environment": environment, "client_end": client,
               "versions": {name: servers.version(name) for name in samples}, "summary": summary, "samples": samples, "failed": failed}
-    if not options.dry:
-        print(f"raw: {lib.save('idle', record)}")
+    print(f"raw: {lib.save('idle', record, options.record)}")
     return 1 if not samples or any(name not in servers.PEERS for name in failed) else 0  # a peer may be missing
 
 

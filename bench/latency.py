@@ -16,6 +16,7 @@ import time
 import lib
 import servers
 import throughput
+import works
 
 # Of the curves: the further out, the finer.
 PERCENTS = [0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99, 99.2, 99.5, 99.7, 99.8, 99.9, 99.93,
@@ -36,6 +37,7 @@ def arguments():
                         help="servers, separated by commas; all, peers, floors, ours (default: %(default)s)")
     parser.add_argument("--selfcheck", action="store_true",
                         help="stop a server for half a second, and see that p99 tells; the test of the suite")
+    parser.add_argument("--record", type=pathlib.Path, help="write the record there (default: build/bench/latency-DATE.json)")
     parser.add_argument("--build", type=pathlib.Path, default=lib.RELEASE,
                         help="folder of the lastcall and lastcall-load to run (default: %(default)s)")
     options = parser.parse_args()
@@ -45,9 +47,11 @@ def arguments():
     return options
 
 
-def load_command(port, samples, connections, seconds, rate=None, think=None):
-    command = [lib.RELEASE / "lastcall-load", f"127.0.0.1:{port}", "--path", "/plaintext", "--keep-alive", connections,
+def load_command(server, samples, connections, seconds, rate=None, think=None):
+    command = [lib.RELEASE / "lastcall-load", f"127.0.0.1:{server.port}", "--path", "/plaintext", "--keep-alive", connections,
                "--duration", f"{seconds}s", "--samples", samples, "--json"]
+    for header in servers.headers(server.name):
+        command += ["--header", header]
     if rate:
         command += ["--rate", rate]
     if think:
@@ -99,8 +103,8 @@ def finish(process):
 def peak(name, options, folder):
     """Requests a second in the closed loop."""
     with servers.start(name, folder) as server:
-        lib.check_answer(server, "/plaintext", b"Hello, World!")
-        return lib.measure(server, "/plaintext", options.connections, 2, 1)
+        works.PLAINTEXT.verify(server)
+        return lib.measure(server, "/plaintext", options.connections, 2, **works.PLAINTEXT.load(name))
 
 
 def two_digits(rate):
@@ -112,8 +116,8 @@ def measured(name, rate, options, folder):
     """One sample of one server at the rate."""
     samples = pathlib.Path(folder) / f"{name}.samples"
     with servers.start(name, folder) as server:
-        lib.check_answer(server, "/plaintext", b"Hello, World!")
-        command = load_command(server.port, samples, options.connections, options.seconds + WARM_UP_S, rate)
+        works.PLAINTEXT.verify(server)
+        command = load_command(server, samples, options.connections, options.seconds + WARM_UP_S, rate)
         before, started = server.cpu()[0], time.monotonic()
         report, load_cpu = finish(begin(command))
         elapsed, cpu = time.monotonic() - started, server.cpu()[0] - before
@@ -185,14 +189,14 @@ def show(summary):
 
 
 def stalled(folder, loop):
-    """Latencies in ms, in order of size, of 3 s in which the server is stopped for half a second, and of as long without."""
+    """Latencies in ms, in order of size, of 2 s in which the server is stopped for half a second, and of as long without."""
     samples = pathlib.Path(folder) / "stalled.samples"
     found = {}
     for stop in (False, True):
         with servers.start("lastcall_epoll", folder) as server:
-            process = begin(load_command(server.port, samples, 8, 3, **loop))
+            process = begin(load_command(server, samples, 8, 2, **loop))
             if stop:
-                time.sleep(1)
+                time.sleep(0.7)
                 server.process.send_signal(signal.SIGSTOP)
                 time.sleep(0.5)
                 server.process.send_signal(signal.SIGCONT)
@@ -204,7 +208,7 @@ def stalled(folder, loop):
 
 
 def selfcheck():
-    """A stall of 0.5 s in 3 s delays a sixth of all that falls due: the open loop must say so, the closed one does not."""
+    """A stall of 0.5 s in 2 s delays a quarter of all that falls due: the open loop must say so, the closed one does not."""
     with tempfile.TemporaryDirectory(prefix="lastcall-latency-") as folder:
         seen = {"open": stalled(folder, {"rate": 2000}), "closed": stalled(folder, {"think": "4ms"})}
     for loop, found in seen.items():
@@ -233,10 +237,10 @@ def main():
     show(summary)
     for name, why in failed.items():
         print(f"{name} {'SKIPPED' if name in servers.PEERS else 'FAILED'}: {why}")
-    path = lib.save("latency", {"bench": "latency", "options": vars(options), "environment": environment, "rate": rate,
-                                "peaks": peaks, "versions": {name: servers.version(name) for name in samples},
-                                "summary": summary, "samples": samples, "failed": failed})
-    print(f"raw: {path}")
+    record = {"bench": "latency", "options": vars(options), "environment": environment, "rate": rate, "peaks": peaks,
+              "versions": {name: servers.version(name) for name in samples}, "summary": summary, "samples": samples,
+              "failed": failed}
+    print(f"raw: {lib.save('latency', record, options.record)}")
     return 1 if not samples or any(name not in servers.PEERS for name in failed) else 0  # a peer may be missing
 
 
