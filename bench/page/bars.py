@@ -119,7 +119,7 @@ def bars(rows, label, width=WIDE, form=short, reference=None):
     most = max([*values_of(rows), reference[0] if reference else 0, 0]) * 1.02
     most = most if most > 0 else 1
     scale = Linear(0, most, layout.left, layout.right)
-    parts = [axis(layout, scale, steps(most, 3 if layout.narrow else 6), tick_text)]
+    parts = [axis(layout, scale, steps(most, 3 if layout.narrow else 6), tick_text), reference_line(layout, scale, reference)]
     for index, row in enumerate(rows):
         top, height = layout.bar(index)
         value = number(row.value)
@@ -132,7 +132,6 @@ def bars(rows, label, width=WIDE, form=short, reference=None):
             parts.append(whisker(row, scale, top + height / 2))
         parts.append(layout.words(row, index, form))
     parts.append(line(layout.left, layout.top - 4, layout.left, layout.bottom, "axis"))
-    parts.append(reference_line(layout, scale, reference))
     return picture(width, layout.height, "".join(parts), label, "narrow" if layout.narrow else "wide")
 
 
@@ -158,7 +157,7 @@ def dots(rows, label, width=WIDE, form=short, reference=None, logarithmic=True):
         low, high = low - margin, high + margin
         ticks = steps_between(low, high, wanted)
         scale = Linear(low, high, layout.left + 8, layout.right - 8)
-    parts = [axis(layout, scale, ticks, tick_text)]
+    parts = [axis(layout, scale, ticks, tick_text), reference_line(layout, scale, reference)]
     for index, row in enumerate(rows):
         top, height = layout.bar(index)
         middle = top + height / 2
@@ -170,5 +169,4 @@ def dots(rows, label, width=WIDE, form=short, reference=None, logarithmic=True):
                 parts.append(tag("rect", x=float(scale(other) - 3.5), y=float(middle - 3.5), width=7.0, height=7.0, class_="other"))
             parts += [whisker(row, scale, middle), dot(row.kind, scale(value), middle)]
         parts.append(layout.words(row, index, form))
-    parts.append(reference_line(layout, scale, reference))
     return picture(width, layout.height, "".join(parts), label, "narrow" if layout.narrow else "wide")

@@ -21,7 +21,7 @@ GLANCE = [
     ("latency", None, "p99.9_ms", "open loop, p99.9", milliseconds),
     ("drain", None, "lost", "requests lost per stop", tables.plain),
 ]
-HEADS = ["", "best floor", "lastcall, io_uring", "lastcall, epoll", "nginx", "best other peer"]
+HEADS = ["", "lastcall, io_uring", "lastcall, epoll", "nginx", "best other peer", "best floor"]
 ENVIRONMENT = {"time": "measured", "kernel": "kernel", "cpu": "CPU", "cpus": "CPUs", "compiler": "compiler", "wrk": "wrk",
                "lastcall": "lastcall", "revision": "revision", "load_average": "load average at the start"}
 CAVEATS = [
@@ -55,11 +55,12 @@ def glance_row(part, key, what, form):
     def named(found):
         return tag("td", tables.DASH if found is None else text_of(form(found[0])) + " " + tag("small", text_of(label(found[1]))))
     names = list(part.summary)
-    cells = [tag("th", text_of(what), scope="row"), named(best(part, key, [name for name in names if kind(name) == "floor"]))]
+    cells = [tag("th", text_of(what), scope="row")]
     for name in ("lastcall_io_uring", "lastcall_epoll", "nginx"):
         cells.append(tables.cell(value_of(part, name, key), form, "ours" if kind(name) == "ours" else None))
     others = [name for name in names if kind(name) == "peer" and name != "nginx"]
-    return tag("tr", "".join([*cells, named(best(part, key, others))]))
+    floors = [name for name in names if kind(name) == "floor"]
+    return tag("tr", "".join([*cells, named(best(part, key, others)), named(best(part, key, floors))]))
 
 
 def glance(records):
