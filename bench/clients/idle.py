@@ -11,12 +11,13 @@ import time
 import lib
 
 HOLDER = pathlib.Path(__file__).resolve().parent / "holder.py"
-SETTLE_S = 5     # at most, until the server has accepted all and its memory no longer changes
+ACCEPT_S = 5     # at most, until the server has accepted all
+STILL_S = 2      # at most after that, until its memory no longer changes
 STEP_S = 0.1
+SAME = 3         # readings in a row that are equal: it stands still
 # Files that others open and close meanwhile, and memory maps.
 NOT_CONNECTIONS = {"proc_inode_cache", "ext4_inode_cache", "btrfs_inode", "inode_cache", "shmem_inode_cache", "buffer_head",
                    "radix_tree_node", "anon_vma", "anon_vma_chain", "vm_area_struct", "maple_node"}
-SAME = 3         # readings in a row that are equal: settled
 
 
 class Holder:
@@ -65,13 +66,13 @@ def settle(server, at_least):
 
     The kernel frees sockets some time after they were closed.
     """
-    end = time.monotonic() + SETTLE_S
-    seen = []
+    seen, accepted, end = [], False, time.monotonic() + ACCEPT_S
     while True:
         seen.append((server.rss_bytes(), descriptors(server), (slab() or {}).get("TCP")))
-        if seen[-1][1] >= at_least and len(seen) >= SAME and len(set(seen[-SAME:])) == 1:
-            return seen[-1][:2]
-        if time.monotonic() >= end:
+        if not accepted and seen[-1][1] >= at_least:
+            accepted, end = True, time.monotonic() + STILL_S
+        still = accepted and len(seen) >= SAME and len(set(seen[-SAME:])) == 1
+        if still or time.monotonic() >= end:
             return seen[-1][:2]  # one that goes on moving is taken as it is; who misses descriptors is told by the caller
         time.sleep(STEP_S)
 
