@@ -1,6 +1,6 @@
 """Horizontal plots, a row for each server: bars from zero, and dots where the scale has no zero."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from page.svg import Linear, Logarithmic, decades, line, number, picture, short, steps, steps_between, tag, text, tick_text
 
@@ -20,7 +20,6 @@ class Row:
     part: float | None = None  # of the value, drawn within the bar
     other: float | None = None  # another value on the same scale, drawn as a small square
     note: str = ""             # beside the value
-    marks: list = field(default_factory=list)
 
 
 @dataclass

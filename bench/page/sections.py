@@ -1,8 +1,8 @@
 """A section for each bench: what was asked, its plots, the figures in a table, and what to think of when reading them."""
 
 from page import bars, curves, tables
-from page.records import an_object, figures, kind, label, saturated, spread
-from page.svg import milliseconds, number, short, tag, text_of
+from page.records import figures, kind, label, saturated, spread
+from page.svg import milliseconds, number, tag, text_of
 
 KINDS = {"floor": "the kernel's floor", "ours": "lastcall", "peer": "peers"}
 WORKS = {"download": "Answers of 1 MB", "upload": "Uploads of 10 MB", "plaintext": "Plaintext", "json": "JSON",

@@ -1,7 +1,7 @@
 """Tables of figures: those that are known with a name and a form, others as they are."""
 
 from page.records import figures, kind, label, saturated
-from page.svg import grouped, milliseconds, number, short, significant, tag, text_of
+from page.svg import grouped, milliseconds, short, significant, tag, text_of
 
 DASH = "\u2013"
 
@@ -97,8 +97,3 @@ def missing_list(missing):
         return ""
     items = "".join(tag("li", tag("b", text_of(label(name))) + " " + text_of(why)) for name, why in missing.items())
     return tag("ul", items, class_="missing")
-
-
-def safe(value):
-    """A number of a record for prose."""
-    return DASH if number(value) is None else short(value)
