@@ -7,6 +7,8 @@
 #include <lastcall/core/check.hpp>
 #include <lastcall/http/router.hpp>
 
+#include "bench/rate.hpp"
+
 namespace {
 
 using namespace lastcall;
@@ -43,6 +45,7 @@ void match(benchmark::State& state, std::string_view path, Router::Outcome expec
     if (found.outcome != expected) return state.SkipWithError("wrong outcome");
     benchmark::DoNotOptimize(found.route);
   }
+  bench::set_rate(state, 1);
 }
 BENCHMARK_CAPTURE(match, literal, "/plaintext", Router::Outcome::found);
 BENCHMARK_CAPTURE(match, deep_literal, "/api/v1/products", Router::Outcome::found);
