@@ -346,9 +346,11 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::steer_input(Conn& connection) {
+  // Whose last answer is on its way, and who said so, sends nothing more.
   bool wanted = !connection.peer_ended_ && !connection.leaving_ &&
                 (connection.state_ == State::lingering ||
-                 (connection.state_ == State::open && !connection.input_paused_));
+                 (connection.state_ == State::open && !connection.input_paused_ &&
+                  connection.protocol_.close_wish() != CloseWish::direct));
   if (wanted && !connection.receiving_) {
     connection.receiving_ = true;
     io().recv_start(connection.token_, connection.fd_);
