@@ -84,8 +84,11 @@ io_uring_sqe* UringBackend::next_entry() {
 
 UringBackend::Slot& UringBackend::bind(Token token, int fd) {
   LASTCALL_CHECK(fd >= 0);
-  if (token.slot >= slots_.size())
-    slots_.resize(std::max<size_t>({token.slot + size_t{1}, slots_.size() * 2, 64}));
+  if (token.slot >= slots_.size()) {
+    if (token.slot >= slots_.capacity())
+      slots_.reserve(std::max(token.slot + kSlotsReserved, slots_.capacity() * 2));
+    slots_.resize(token.slot + size_t{1});
+  }
   Slot& slot = slots_[token.slot];
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.
@@ -120,7 +123,8 @@ void UringBackend::arm(Slot& slot) {
 /// The first receive of a connection is a single one: a multishot would look again, find nothing and be put
 /// to sleep, to be cancelled where the first request was the last.
 void UringBackend::arm_recv(io_uring_sqe* entry, Slot& slot) {
-  if (std::exchange(slot.fresh, false)) {
+  if (slot.fresh) {
+    slot.fresh = false;
     io_uring_prep_recv(entry, slot.fd, nullptr, 0, 0);
   } else {
     io_uring_prep_recv_multishot(entry, slot.fd, nullptr, 0, 0);

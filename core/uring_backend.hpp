@@ -85,9 +85,9 @@ class UringBackend {
     Op standing = Op::none;  // the subscription, until its end was reported
     State state = State::unarmed;
     uint8_t epoch = 0;  // of the subscription; travels in place of the caller's `kind`
-    bool listening = false;
-    bool fed = false;    // bytes came since it was armed
-    bool fresh = false;  // a connection that nothing was received from
+    bool listening : 1 = false;
+    bool fed : 1 = false;    // bytes came since it was armed
+    bool fresh : 1 = false;  // a connection that nothing was received from
   };
 
   struct Ring {

@@ -19,7 +19,7 @@ namespace lastcall {
 class UringBuffers {
  public:
   static constexpr uint16_t kGroup = 0;
-  static constexpr uint32_t kFirstBuffers = 64;
+  static constexpr uint32_t kFirstBuffers = 16;
 
   /// Registers `count` (a power of two) buffers of `bytes` each. Throws std::system_error.
   UringBuffers(io_uring& ring, uint32_t count, uint32_t bytes);
