@@ -5,36 +5,24 @@
 #include <lastcall/core/buffer.hpp>
 
 namespace lastcall {
-namespace {
-
-char* heap_take(size_t bytes) {
-  void* memory = std::malloc(bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return static_cast<char*>(memory);
-}
-
-}  // namespace
 
 void Buffer::give_back() noexcept {
-  pool_->give(data_, capacity_);
-  data_ = nullptr;
-  size_ = 0;
-  capacity_ = 0;
+  BufferPool& pool = *block_->pool;
+  pool.give(std::exchange(block_, &pool.none_));
 }
 
 void Buffer::grow(size_t more) {
-  size_t needed = size_t{size_} + more;
+  size_t needed = size_t{block_->size} + more;
+  const size_t capacity = block_->capacity;
   LASTCALL_CHECK(needed <= UINT32_MAX);
-  if (capacity_ >= BufferPool::kClassBytes[BufferPool::kClasses - 1]) {
-    needed = std::max(needed,
-                      std::min<size_t>(size_t{capacity_} * 2, UINT32_MAX));  // amortised growth on the heap
+  if (capacity >= BufferPool::kClassBytes[BufferPool::kClasses - 1]) {
+    needed = std::max(needed, std::min<size_t>(capacity * 2, UINT32_MAX));  // amortised growth on the heap
   }
-  uint32_t capacity = 0;
-  char* data = pool_->take(needed, capacity);
-  if (size_ != 0) std::memcpy(data, data_, size_);
-  if (data_ != nullptr) pool_->give(data_, capacity_);
-  data_ = data;
-  capacity_ = capacity;
+  BufferBlock* block = block_->pool->take(needed);
+  block->size = block_->size;
+  if (block->size != 0) std::memcpy(block->bytes(), block_->bytes(), block->size);
+  release();
+  block_ = block;
 }
 
 BufferPool::~BufferPool() {
@@ -44,37 +32,36 @@ BufferPool::~BufferPool() {
   }
 }
 
-char* BufferPool::take(size_t bytes, uint32_t& capacity) {
+BufferBlock* BufferPool::take(size_t bytes) {
   for (size_t i = 0; i < kClasses; ++i) {
     if (bytes > kClassBytes[i]) continue;
-    capacity = static_cast<uint32_t>(kClassBytes[i]);
-    char* data = nullptr;
-    if (free_[i] != nullptr) {
-      Free* block = std::exchange(free_[i], free_[i]->next);
-      kept_[i] -= capacity;
-      data = reinterpret_cast<char*>(block);
-    } else {
-      data = heap_take(capacity);
-    }
-    lent_ += capacity;
-    return data;
+    if (free_[i] == nullptr) return make(kClassBytes[i]);
+    Free* block = std::exchange(free_[i], free_[i]->next);
+    kept_[i] -= kClassBytes[i];
+    lent_ += kClassBytes[i];
+    return ::new (block) BufferBlock{this, 0, static_cast<uint32_t>(kClassBytes[i])};
   }
-  char* data = heap_take(bytes);
-  capacity = static_cast<uint32_t>(bytes);
-  lent_ += capacity;
-  return data;
+  return make(bytes);
 }
 
-void BufferPool::give(char* data, size_t capacity) noexcept {
+BufferBlock* BufferPool::make(size_t capacity) {
+  void* memory = std::malloc(sizeof(BufferBlock) + capacity);
+  if (memory == nullptr) throw std::bad_alloc();
+  lent_ += capacity;
+  return ::new (memory) BufferBlock{this, 0, static_cast<uint32_t>(capacity)};
+}
+
+void BufferPool::give(BufferBlock* block) noexcept {
+  const size_t capacity = block->capacity;
   lent_ -= capacity;
   for (size_t i = 0; i < kClasses; ++i) {
     if (capacity != kClassBytes[i]) continue;
     if (kept_[i] + capacity > kMaxKept) break;
-    free_[i] = ::new (data) Free{free_[i]};
+    free_[i] = ::new (block) Free{free_[i]};
     kept_[i] += capacity;
     return;
   }
-  std::free(data);
+  std::free(block);
 }
 
 }  // namespace lastcall

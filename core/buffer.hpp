@@ -13,17 +13,22 @@ namespace lastcall {
 
 class BufferPool;
 
+/// The beginning of a buffer's memory; the bytes come behind it. Each pool has an empty one, which stands for
+/// no memory, so that who holds none need not be told apart.
+struct BufferBlock {
+  BufferPool* pool;
+  uint32_t size;
+  uint32_t capacity;
+  [[nodiscard]] char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+};
+
 /// A piece of memory out of a pool, filled from the front. Empty buffers hold nothing: memory comes at the
 /// first byte and goes back at release(). Grows by moving to the next size class. Belongs to one thread, must
-/// not outlive its pool.
+/// not outlive its pool. It is one pointer, since an idle connection has several.
 class Buffer {
  public:
-  explicit Buffer(BufferPool& pool) noexcept : pool_(&pool) {}
-  Buffer(Buffer&& other) noexcept
-      : pool_(other.pool_),
-        data_(std::exchange(other.data_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
-        capacity_(std::exchange(other.capacity_, 0)) {}
+  inline explicit Buffer(BufferPool& pool) noexcept;
+  inline Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
     other.release();
@@ -34,10 +39,10 @@ class Buffer {
   /// Room for `more` bytes behind what is there; the bytes are the caller's to write, commit() makes them
   /// part of it.
   char* prepare(size_t more) {
-    if (capacity_ - size_ < more) grow(more);
-    return data_ + size_;
+    if (block_->capacity - block_->size < more) grow(more);
+    return block_->bytes() + block_->size;
   }
-  void commit(size_t bytes) noexcept { size_ += static_cast<uint32_t>(bytes); }
+  void commit(size_t bytes) noexcept { block_->size += static_cast<uint32_t>(bytes); }
   void append(std::string_view bytes) {
     if (bytes.empty()) return;
     std::memcpy(prepare(bytes.size()), bytes.data(), bytes.size());
@@ -45,40 +50,32 @@ class Buffer {
   }
   /// Drops bytes from the front, moving the rest down.
   void consume(size_t bytes) noexcept {
-    LASTCALL_CHECK(bytes <= size_);
-    size_ -= static_cast<uint32_t>(bytes);
-    if (size_ != 0) std::memmove(data_, data_ + bytes, size_);
+    LASTCALL_CHECK(bytes <= block_->size);
+    block_->size -= static_cast<uint32_t>(bytes);
+    if (block_->size != 0) std::memmove(block_->bytes(), block_->bytes() + bytes, block_->size);
   }
   void truncate(size_t size) noexcept {
-    LASTCALL_CHECK(size <= size_);
-    size_ = static_cast<uint32_t>(size);
+    LASTCALL_CHECK(size <= block_->size);
+    block_->size = static_cast<uint32_t>(size);
   }
-  void clear() noexcept { size_ = 0; }
+  void clear() noexcept { block_->size = 0; }
   void release() noexcept {  ///< memory back to the pool
-    if (data_ != nullptr) give_back();
+    if (block_->capacity != 0) give_back();
   }
 
-  [[nodiscard]] char* data() noexcept { return data_; }
-  [[nodiscard]] const char* data() const noexcept { return data_; }
-  [[nodiscard]] size_t size() const noexcept { return size_; }
-  [[nodiscard]] size_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-  [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
-  void swap(Buffer& other) noexcept {
-    std::swap(pool_, other.pool_);
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    std::swap(capacity_, other.capacity_);
-  }
+  [[nodiscard]] char* data() noexcept { return block_->bytes(); }
+  [[nodiscard]] const char* data() const noexcept { return block_->bytes(); }
+  [[nodiscard]] size_t size() const noexcept { return block_->size; }
+  [[nodiscard]] size_t capacity() const noexcept { return block_->capacity; }
+  [[nodiscard]] bool empty() const noexcept { return block_->size == 0; }
+  [[nodiscard]] std::string_view view() const noexcept { return {block_->bytes(), block_->size}; }
+  void swap(Buffer& other) noexcept { std::swap(block_, other.block_); }
 
  private:
   void grow(size_t more);
   void give_back() noexcept;
 
-  BufferPool* pool_;
-  char* data_ = nullptr;
-  uint32_t size_ = 0;
-  uint32_t capacity_ = 0;
+  BufferBlock* block_;
 };
 
 /// Free memory of one reactor in size classes of 4, 16 and 64 KiB, last-in first-out so that what is handed
@@ -86,7 +83,7 @@ class Buffer {
 /// class.
 class BufferPool {
  public:
-  BufferPool() = default;
+  BufferPool() noexcept : none_{this, 0, 0} {}
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
@@ -103,13 +100,19 @@ class BufferPool {
     Free* next;
   };
 
-  /// At least `bytes`; capacity is set to what it really is. Throws std::bad_alloc.
-  char* take(size_t bytes, uint32_t& capacity);
-  void give(char* data, size_t capacity) noexcept;
+  /// An empty block with room for at least `bytes`. Throws std::bad_alloc.
+  BufferBlock* take(size_t bytes);
+  BufferBlock* make(size_t capacity);
+  void give(BufferBlock* block) noexcept;
 
+  BufferBlock none_;
   Free* free_[kClasses] = {};
   size_t kept_[kClasses] = {};
   size_t lent_ = 0;
 };
+
+inline Buffer::Buffer(BufferPool& pool) noexcept : block_(&pool.none_) {}
+inline Buffer::Buffer(Buffer&& other) noexcept
+    : block_(std::exchange(other.block_, &other.block_->pool->none_)) {}
 
 }  // namespace lastcall

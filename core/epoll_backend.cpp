@@ -44,8 +44,11 @@ EpollBackend::EpollBackend()
 
 EpollBackend::Slot& EpollBackend::bind(Token token, int fd) {
   LASTCALL_CHECK(fd >= 0);
-  if (token.slot >= slots_.size())
-    slots_.resize(std::max<size_t>({token.slot + size_t{1}, slots_.size() * 2, 64}));
+  if (token.slot >= slots_.size()) {
+    if (token.slot >= slots_.capacity())
+      slots_.reserve(std::max(token.slot + kSlotsReserved, slots_.capacity() * 2));
+    slots_.resize(token.slot + size_t{1});
+  }
   Slot& slot = slots_[token.slot];
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.

@@ -96,4 +96,8 @@ concept IoBackend = requires(B io, Token token, int fd, std::span<const iovec> i
 
 inline constexpr size_t kMaxSendSegments = 4;
 
+/// Room in the backends' tables for so many slots from the start: virtual memory, of which pages are taken by
+/// the slots that are used. A table that moves leaves as much behind again.
+inline constexpr size_t kSlotsReserved = 65'536;
+
 }  // namespace lastcall

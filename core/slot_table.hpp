@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <utility>
@@ -32,25 +33,25 @@ class SlotTable {
   T* acquire(uint8_t kind, Args&&... args) {
     if (size_ >= limit_) return nullptr;
     if (free_ == kNone) grow();
-    Slot& slot = at(free_);
-    uint32_t index = free_;
-    free_ = slot.next_free;
-    slot.used = true;
+    const uint32_t index = free_;
+    Block& block = *blocks_[index / kBlock];
+    std::memcpy(&free_, block.storage[index % kBlock], sizeof free_);
+    block.used |= bit(index);
     ++size_;
-    Token token{.slot = first_ + index, .generation = slot.generation, .kind = kind};
-    return ::new (slot.storage) T(token, std::forward<Args>(args)...);
+    const Token token{.slot = first_ + index, .generation = block.generation[index % kBlock], .kind = kind};
+    return ::new (block.storage[index % kBlock]) T(token, std::forward<Args>(args)...);
   }
 
   /// Destroys the object; its token is stale from here on.
   void release(T& object) {
     Token token = object.token();
     uint32_t index = token.slot - first_;
-    Slot& slot = at(index);
-    LASTCALL_CHECK(slot.used && slot.generation == token.generation);
+    LASTCALL_CHECK(used(index) && generation(index) == token.generation);
     object.~T();
-    slot.used = false;
-    ++slot.generation;
-    slot.next_free = free_;
+    Block& block = *blocks_[index / kBlock];
+    block.used &= ~bit(index);
+    ++block.generation[index % kBlock];
+    std::memcpy(block.storage[index % kBlock], &free_, sizeof free_);
     free_ = index;
     --size_;
   }
@@ -59,23 +60,21 @@ class SlotTable {
   [[nodiscard]] T* find(Token token) noexcept {
     uint32_t index = token.slot - first_;  // wraps for a slot below first_, and is then out of range
     if (index >= capacity()) return nullptr;
-    Slot& slot = at(index);
-    return slot.used && slot.generation == token.generation ? slot.object() : nullptr;
+    return used(index) && generation(index) == token.generation ? object(index) : nullptr;
   }
 
   /// The object in a slot, which must be in use: for names that die with their object, such as an armed
   /// timer's.
   [[nodiscard]] T* at_slot(uint32_t slot) noexcept {
-    Slot& entry = at(slot - first_);
-    LASTCALL_CHECK(entry.used);
-    return entry.object();
+    LASTCALL_CHECK(slot - first_ < capacity() && used(slot - first_));
+    return object(slot - first_);
   }
 
   /// Calls f(T&) for each object in slot order; f may release the object it is given.
   template <class F>
   void for_each(F&& f) {
     for (uint32_t index = 0; index < capacity(); ++index) {
-      if (at(index).used) f(*at(index).object());
+      if (used(index)) f(*object(index));
     }
   }
 
@@ -85,7 +84,7 @@ class SlotTable {
   [[nodiscard]] uint32_t for_each_of(uint32_t from, uint32_t count, F&& f) {
     const uint32_t end = count < capacity() - std::min(from, capacity()) ? from + count : capacity();
     for (uint32_t index = from; index < end; ++index) {
-      if (at(index).used) f(*at(index).object());
+      if (used(index)) f(*object(index));
     }
     return end == capacity() ? 0 : end;
   }
@@ -99,27 +98,38 @@ class SlotTable {
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kBlock = 64;  // slots allocated at a time
 
-  struct Slot {
-    alignas(T) std::byte storage[sizeof(T)];
-    uint32_t next_free = kNone;
-    uint16_t generation = 1;
-    bool used = false;
-    T* object() noexcept { return std::launder(reinterpret_cast<T*>(storage)); }
+  static_assert(sizeof(T) >= sizeof(uint32_t));  // the next free slot's number is kept in a free one
+
+  struct Block {
+    alignas(T) std::byte storage[kBlock][sizeof(T)];
+    uint16_t generation[kBlock];
+    uint64_t used = 0;  // a bit each
   };
 
   [[nodiscard]] uint32_t capacity() const noexcept { return static_cast<uint32_t>(blocks_.size()) * kBlock; }
-  Slot& at(uint32_t index) noexcept { return blocks_[index / kBlock][index % kBlock]; }
+  [[nodiscard]] static uint64_t bit(uint32_t index) noexcept { return uint64_t{1} << (index % kBlock); }
+  [[nodiscard]] bool used(uint32_t index) const noexcept {
+    return (blocks_[index / kBlock]->used & bit(index)) != 0;
+  }
+  [[nodiscard]] uint16_t generation(uint32_t index) const noexcept {
+    return blocks_[index / kBlock]->generation[index % kBlock];
+  }
+  [[nodiscard]] T* object(uint32_t index) noexcept {
+    return std::launder(reinterpret_cast<T*>(blocks_[index / kBlock]->storage[index % kBlock]));
+  }
 
   void grow() {
-    uint32_t first = capacity();
-    blocks_.push_back(std::make_unique<Slot[]>(kBlock));
+    const uint32_t first = capacity();
+    blocks_.push_back(std::make_unique_for_overwrite<Block>());
+    Block& block = *blocks_.back();
     for (uint32_t index = first + kBlock; index-- > first;) {
-      at(index).next_free = free_;
+      block.generation[index % kBlock] = 1;
+      std::memcpy(block.storage[index % kBlock], &free_, sizeof free_);
       free_ = index;
     }
   }
 
-  std::vector<std::unique_ptr<Slot[]>> blocks_;
+  std::vector<std::unique_ptr<Block>> blocks_;
   uint32_t limit_;
   uint32_t first_;
   uint32_t free_ = kNone;

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include <lastcall/core/check.hpp>
 #include <lastcall/core/uring_backend.hpp>
 
 namespace lastcall {
 namespace {
+
+// Linux 6.10; liburing 2.3 does not have the names yet.
+constexpr uint16_t kRecvBundle = 1 << 4;       // IORING_RECVSEND_BUNDLE
+constexpr uint32_t kFeatureBundle = 1U << 14;  // IORING_FEAT_RECVSEND_BUNDLE
 
 /// Completions under this name concern nobody.
 constexpr uint64_t kIgnored = pack(Token{});
@@ -79,13 +84,16 @@ io_uring_sqe* UringBackend::next_entry() {
 
 UringBackend::Slot& UringBackend::bind(Token token, int fd) {
   LASTCALL_CHECK(fd >= 0);
-  if (token.slot >= slots_.size())
-    slots_.resize(std::max<size_t>({token.slot + size_t{1}, slots_.size() * 2, 64}));
+  if (token.slot >= slots_.size()) {
+    if (token.slot >= slots_.capacity())
+      slots_.reserve(std::max(token.slot + kSlotsReserved, slots_.capacity() * 2));
+    slots_.resize(token.slot + size_t{1});
+  }
   Slot& slot = slots_[token.slot];
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.
   LASTCALL_CHECK(slot.standing == Op::none && slot.send == PendingSends::kNone);
-  slot = Slot{.token = token, .fd = fd, .epoch = slot.epoch};
+  slot = Slot{.token = token, .fd = fd, .epoch = slot.epoch, .fresh = true};
   return slot;
 }
 
@@ -102,11 +110,7 @@ void UringBackend::arm(Slot& slot) {
   io_uring_sqe* entry = next_entry();
   switch (slot.standing) {
     case Op::accept: io_uring_prep_multishot_accept(entry, slot.fd, nullptr, nullptr, SOCK_CLOEXEC); break;
-    case Op::recv:
-      io_uring_prep_recv_multishot(entry, slot.fd, nullptr, 0, 0);
-      entry->flags |= IOSQE_BUFFER_SELECT;
-      entry->buf_group = UringBuffers::kGroup;
-      break;
+    case Op::recv: arm_recv(entry, slot); break;
     case Op::watch: io_uring_prep_poll_multishot(entry, slot.fd, POLLIN); break;
     default: LASTCALL_CHECK(slot.standing == Op::recv);  // not a subscription
   }
@@ -114,6 +118,29 @@ void UringBackend::arm(Slot& slot) {
   io_uring_sqe_set_data64(entry, name_of(slot.token, slot.standing, slot.epoch));
   slot.state = State::armed;
   slot.fed = false;
+}
+
+/// The first receive of a connection is a single one: a multishot would look again, find nothing and be put
+/// to sleep, to be cancelled where the first request was the last.
+void UringBackend::arm_recv(io_uring_sqe* entry, Slot& slot) {
+  if (slot.fresh) {
+    slot.fresh = false;
+    io_uring_prep_recv(entry, slot.fd, nullptr, 0, 0);
+  } else {
+    io_uring_prep_recv_multishot(entry, slot.fd, nullptr, 0, 0);
+  }
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = UringBuffers::kGroup;
+  // As many buffers at once as there are bytes for.
+  if ((ring_.raw.features & kFeatureBundle) != 0) entry->ioprio |= kRecvBundle;
+}
+
+void UringBackend::arm_late() {
+  for (const Token token : late_) {
+    Slot* slot = find(token);
+    if (slot != nullptr && slot->standing != Op::none && slot->state == State::unarmed) arm(*slot);
+  }
+  late_.clear();
 }
 
 void UringBackend::cancel(Slot& slot) {
@@ -260,6 +287,7 @@ int UringBackend::unread(int fd) {
 
 /// Submits everything and waits for the first completion, in one system call.
 void UringBackend::enter(Instant until) {
+  if (!late_.empty()) arm_late();
   io_uring_cqe* first = nullptr;
   __kernel_timespec timeout{};
   __kernel_timespec* limit = nullptr;

@@ -3,6 +3,7 @@
 #include <liburing.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -84,8 +85,9 @@ class UringBackend {
     Op standing = Op::none;  // the subscription, until its end was reported
     State state = State::unarmed;
     uint8_t epoch = 0;  // of the subscription; travels in place of the caller's `kind`
-    bool listening = false;
-    bool fed = false;  // bytes came since it was armed
+    bool listening : 1 = false;
+    bool fed : 1 = false;    // bytes came since it was armed
+    bool fresh : 1 = false;  // a connection that nothing was received from
   };
 
   struct Ring {
@@ -110,6 +112,8 @@ class UringBackend {
   }
   void subscribe(Token token, int fd, Op op);
   void arm(Slot& slot);
+  void arm_recv(io_uring_sqe* entry, Slot& slot);
+  void arm_late();
   void cancel(Slot& slot);
   bool stop(Token token, int fd, Op op);
   void submit_send(int fd, PendingSend& send);
@@ -125,7 +129,9 @@ class UringBackend {
   template <class Sink>
   void dispatch(const io_uring_cqe& entry, Sink& sink);
   template <class Sink>
-  void on_bytes(Token name, int32_t result, bool more, std::span<const std::byte> bytes, Sink& sink);
+  void on_buffers(const io_uring_cqe& entry, Sink& sink);
+  template <class Sink>
+  void on_bytes(Token name, bool more, std::span<const std::byte> bytes, Sink& sink);
   template <class Sink>
   void on_standing(Token name, int32_t result, bool more, Sink& sink);
   template <class Sink>
@@ -141,6 +147,7 @@ class UringBackend {
   std::vector<Slot> slots_;
   PendingSends sends_;
   std::vector<Token> starved_;
+  std::vector<Token> late_;  // ended by themselves, to be armed before the next sleep
   unsigned dispatched_ = 0;  // completions of this turn, which the ring still holds
 };
 
@@ -164,9 +171,7 @@ void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
   const Token name = unpack(entry.user_data);
   const bool more = (entry.flags & IORING_CQE_F_MORE) != 0;
   if ((entry.flags & IORING_CQE_F_BUFFER) != 0) {
-    const auto buffer = static_cast<uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
-    if (entry.res > 0) on_bytes(name, entry.res, more, buffers_.bytes(buffer, entry.res), sink);
-    buffers_.recycle(buffer);
+    on_buffers(entry, sink);
     if (entry.res > 0) return;
   }
   switch (name.op) {
@@ -178,14 +183,32 @@ void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
   }
 }
 
+/// A bundle fills several buffers in the order of the ring; each is an event.
 template <class Sink>
-void UringBackend::on_bytes(Token name, int32_t result, bool more, std::span<const std::byte> bytes,
-                            Sink& sink) {
+void UringBackend::on_buffers(const io_uring_cqe& entry, Sink& sink) {
+  const Token name = unpack(entry.user_data);
+  auto buffer = static_cast<uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
+  int32_t left = entry.res;
+  do {
+    const int32_t size = std::min(left, buffers_.capacity());
+    const uint16_t next = buffers_.after(buffer);
+    left -= size;
+    if (size > 0) {
+      const bool more = left > 0 || (entry.flags & IORING_CQE_F_MORE) != 0;
+      on_bytes(name, more, buffers_.bytes(buffer, size), sink);
+    }
+    buffers_.recycle(buffer);
+    buffer = next;
+  } while (left > 0);
+}
+
+template <class Sink>
+void UringBackend::on_bytes(Token name, bool more, std::span<const std::byte> bytes, Sink& sink) {
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
   slot->fed = true;
   if (!more && slot->state == State::armed) slot->state = State::unarmed;
-  sink(Event{with_op(slot->token, Op::recv), result, false, bytes});
+  sink(Event{with_op(slot->token, Op::recv), static_cast<int32_t>(bytes.size()), false, bytes});
   if (!more) on_lost(name, sink);
 }
 
@@ -214,7 +237,8 @@ template <class Sink>
 void UringBackend::on_lost(Token name, Sink& sink) {
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
-  if (slot->state == State::unarmed) return arm(*slot);
+  // Not at once: what this turn makes of the bytes may be that no more are wanted.
+  if (slot->state == State::unarmed) return late_.push_back(slot->token);
   if (slot->state == State::cancelling) end(*slot, -ECANCELED, sink);
 }
 

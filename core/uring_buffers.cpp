@@ -20,7 +20,10 @@ constexpr size_t round_up(size_t bytes, size_t unit) {
 
 // One line more than a buffer: beginnings a power of two apart would share a few sets of the cache.
 UringBuffers::UringBuffers(io_uring& ring, uint32_t count, uint32_t bytes)
-    : count_(count), bytes_(bytes), stride_(round_up(bytes, kCacheLineBytes) + kCacheLineBytes) {
+    : count_(count),
+      bytes_(bytes),
+      after_(count),
+      stride_(round_up(bytes, kCacheLineBytes) + kCacheLineBytes) {
   const size_t entries_bytes = round_up(count * sizeof(io_uring_buf), kPageBytes);
   mapped_bytes_ = round_up(entries_bytes + count * stride_, kPageBytes);
   void* mapped = ::mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include <lastcall/core/check.hpp>
 
@@ -18,7 +19,7 @@ namespace lastcall {
 class UringBuffers {
  public:
   static constexpr uint16_t kGroup = 0;
-  static constexpr uint32_t kFirstBuffers = 64;
+  static constexpr uint32_t kFirstBuffers = 16;
 
   /// Registers `count` (a power of two) buffers of `bytes` each. Throws std::system_error.
   UringBuffers(io_uring& ring, uint32_t count, uint32_t bytes);
@@ -29,8 +30,14 @@ class UringBuffers {
   [[nodiscard]] std::span<const std::byte> bytes(uint16_t buffer, int32_t size) const noexcept {
     return {address(buffer), static_cast<size_t>(size)};
   }
+  /// The one that the kernel takes behind this one, which is not recycled yet.
+  [[nodiscard]] uint16_t after(uint16_t buffer) const noexcept { return after_[buffer]; }
+  /// The most that a buffer holds.
+  [[nodiscard]] int32_t capacity() const noexcept { return static_cast<int32_t>(bytes_); }
   /// To be taken again after the next publish().
   void recycle(uint16_t buffer) noexcept {
+    after_[newest_] = buffer;
+    newest_ = buffer;
     io_uring_buf_ring_add(entries_, address(buffer), bytes_, buffer, io_uring_buf_ring_mask(count_),
                           added_++);
   }
@@ -49,6 +56,8 @@ class UringBuffers {
   uint32_t bytes_;
   uint32_t in_use_ = 0;  // buffers that have been put into the ring so far
   int added_ = 0;        // recycled and not yet published
+  uint16_t newest_ = 0;  // that was recycled
+  std::vector<uint16_t> after_;
   size_t stride_;
   size_t mapped_bytes_ = 0;
   io_uring_buf_ring* entries_ = nullptr;

@@ -51,6 +51,7 @@ struct Exchange {
   std::string peer;          ///< filled when asked for
   ClientAddress client;      ///< the same, and `peer` with it
   Buffer storage;            ///< the head's bytes, when it must outlive the input they came in
+  std::string_view behind;   ///< while the session consumes: what follows what is taken
   BodyDecoder decoder;
   Buffer body;   ///< received and not handed out
   Buffer chunk;  ///< handed out by the last read()

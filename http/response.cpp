@@ -92,7 +92,7 @@ bool WriteBody::suspend(TaskContext& context) {
     }
     return false;
   }
-  bool room = exchange_.session->write_piece(exchange_, bytes_);
+  bool room = exchange_.session->write_piece(exchange_, bytes_, lasting_);
   if (!exchange_.session->sends_body(exchange_)) {  // HEAD: the head is out, and that was all
     if (std::exchange(response.gone_, true)) {
       throw std::system_error(EPIPE, std::generic_category(), "write after the answer's end");

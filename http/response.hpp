@@ -16,7 +16,8 @@ class Stream;
 class [[nodiscard]] WriteBody : TaskContext::Waiter {
  public:
   /// For Response::write().
-  WriteBody(Exchange& exchange, std::string_view bytes) noexcept : exchange_(exchange), bytes_(bytes) {
+  WriteBody(Exchange& exchange, std::string_view bytes, bool lasting) noexcept
+      : exchange_(exchange), bytes_(bytes), lasting_(lasting) {
     cancel = [](Waiter& waiter) { static_cast<WriteBody&>(waiter).resume(); };
   }
   bool await_ready() noexcept { return false; }
@@ -35,6 +36,7 @@ class [[nodiscard]] WriteBody : TaskContext::Waiter {
   Exchange& exchange_;
   std::string_view bytes_;
   std::coroutine_handle<> coroutine_;
+  bool lasting_;
   bool taken_ = false;
 };
 
@@ -75,7 +77,14 @@ class Response {
   /// is slow to take what was written. False when nobody is there to take it any more, or the answer has no
   /// body (HEAD, 204, 304); throws std::system_error when called again after that, and std::length_error past
   /// the announced content_length.
-  [[nodiscard]] WriteBody write(std::string_view bytes) noexcept { return WriteBody(exchange_, bytes); }
+  [[nodiscard]] WriteBody write(std::string_view bytes) noexcept {
+    return WriteBody(exchange_, bytes, false);
+  }
+  /// The same of bytes that stay as they are for as long as the server runs, such as a page made before it
+  /// served: large pieces of an answer with a content_length() are sent from there, without a copy.
+  [[nodiscard]] WriteBody write_lasting(std::string_view bytes) noexcept {
+    return WriteBody(exchange_, bytes, true);
+  }
   /// Status and fields have left, or are on their way: it is too late to change them.
   [[nodiscard]] bool head_sent() const noexcept { return head_sent_; }
 

@@ -59,13 +59,13 @@ void Session::consume_stash() {
 
 size_t Session::consume(std::string_view bytes) {
   consuming_ = true;
+  if (exchange_ != nullptr) exchange_->behind = {};
   size_t at = 0;
   for (size_t used = 0; step(bytes.substr(at), used); used = 0) {
     at += used;
     if (at == bytes.size() && state_ == State::head) break;  // the next step would do nothing
   }
-  consuming_ = false;
-  behind_ = {};  // what is left goes to the stash
+  consuming_ = false;  // what is left goes to the stash
   return at;
 }
 
@@ -122,7 +122,7 @@ bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
   using Outcome = HeadScanner::Result::Outcome;
   if (result.outcome == Outcome::incomplete) {
     if (fresh && scanner_.started()) {
-      head_began_ = loop().now;
+      scanner_.begin(loop().now);
       deadline_ = after(loop().now, loop().draining ? kDrainPatience : environment_.options.header_timeout);
     }
     return false;
@@ -149,8 +149,8 @@ bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
 
 /// An exchange, of which the head is the first `used` bytes.
 void Session::begin(std::string_view bytes, size_t used) {
-  behind_ = bytes.substr(used);
   exchange_ = &environment_.acquire();
+  exchange_->behind = bytes.substr(used);
   exchange_->session = this;
   exchange_->began = loop().now;
 }
@@ -244,7 +244,7 @@ size_t Session::take_body(std::string_view bytes) {
   }
   if (at == 0) return 0;
   continue_owed_ = false;
-  behind_ = bytes.substr(at);
+  exchange.behind = bytes.substr(at);
   bool resumes = exchange.reader != nullptr &&
                  (exchange.decoder.complete() || (!exchange.body.empty() && !exchange.reader->whole()));
   // A handler may take its time; a client that it waits for may not.

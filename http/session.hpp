@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include <lastcall/http/exchange.hpp>
-#include <lastcall/http/head_scanner.hpp>
 #include <lastcall/http/known_peer.hpp>
+#include <lastcall/http/partial_head.hpp>
 #include <lastcall/http/unsent_answers.hpp>
 #include <lastcall/net/protocol.hpp>
 
@@ -64,9 +64,10 @@ class Session {
   [[nodiscard]] bool awaits_proxy_header() const noexcept { return state_ == State::proxy; }
 
   // The exchange's calls, for the handler's awaits.
-  void body_wanted(Exchange& exchange);                                        ///< a read() waits
-  void body_taken() { steer_input(); }                                         ///< a read() made room
-  [[nodiscard]] bool write_piece(Exchange& exchange, std::string_view bytes);  ///< false: wait for room
+  void body_wanted(Exchange& exchange);  ///< a read() waits
+  void body_taken() { steer_input(); }   ///< a read() made room
+  [[nodiscard]] bool write_piece(Exchange& exchange, std::string_view bytes,
+                                 bool lasting);  ///< false: wait for room
   [[nodiscard]] static bool sends_body(const Exchange& exchange) noexcept;
   void room_wanted() noexcept { wants_room_ = true; }
   void task_ended(Exchange& exchange);
@@ -145,7 +146,8 @@ class Session {
   [[nodiscard]] Loop& loop() noexcept { return link_.loop(); }
   /// Bytes that have arrived behind what has been taken of the request at hand.
   [[nodiscard]] std::string_view input_waiting() const noexcept {
-    return consuming_ ? behind_ : input_.view();
+    if (!consuming_) return input_.view();
+    return exchange_ != nullptr ? exchange_->behind : std::string_view();
   }
   [[nodiscard]] bool last_request() const noexcept;
 
@@ -174,21 +176,19 @@ class Session {
   Link& link_;
   Exchange* exchange_ = nullptr;
   Instant deadline_;
-  Instant head_began_{};
-  Buffer input_;             // bytes that could not be used yet
-  std::string_view behind_;  // while consuming: what follows what is taken
+  Buffer input_;  // bytes that could not be used yet
   UnsentAnswers unsent_;
   std::unique_ptr<KnownPeer> peer_;  // where it has to be known
-  HeadScanner scanner_;
+  PartialHead scanner_;
   State state_ = State::head;
   CloseWish wish_ = CloseWish::none;
   CloseReason reason_ = CloseReason::finished;
-  bool consuming_ = false;   // consume() is on the stack
-  bool keep_alive_ = true;   // of the exchange at hand
-  bool wants_room_ = false;  // on_output_room() has something to do
-  bool owes_more_ = false;   // closing: the client may have asked for more, and does not know
-  bool peer_ended_ = false;
-  bool continue_owed_ = false;  // Expect: 100-continue, not yet answered
+  bool consuming_ : 1 = false;   // consume() is on the stack
+  bool keep_alive_ : 1 = true;   // of the exchange at hand
+  bool wants_room_ : 1 = false;  // on_output_room() has something to do
+  bool owes_more_ : 1 = false;   // closing: the client may have asked for more, and does not know
+  bool peer_ended_ : 1 = false;
+  bool continue_owed_ : 1 = false;  // Expect: 100-continue, not yet answered
 };
 
 }  // namespace lastcall

@@ -171,13 +171,14 @@ bool Session::last_request() const noexcept {
 void Session::end_exchange() {
   Exchange& exchange = *std::exchange(exchange_, nullptr);
   bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
+  const bool more = consuming_ ? !exchange.behind.empty() : !input_.empty();
   note_answer(exchange);
   environment_.release(exchange);
   state_ = State::head;
   deadline_ = after(loop().now, environment_.options.idle_timeout);
   if (keep_alive_) return;  // while stopping: the client was not told to leave, the idle grace is its
   owes_more_ = !asked;
-  bool clean = asked && input_waiting().empty();
+  bool clean = asked && !more;
   close(clean ? CloseWish::direct : CloseWish::linger, CloseReason::finished);
 }
 
@@ -185,7 +186,7 @@ bool Session::sends_body(const Exchange& exchange) noexcept {
   return may_have_body(exchange.head.method, exchange.response.status_);
 }
 
-bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
+bool Session::write_piece(Exchange& exchange, std::string_view bytes, bool lasting) {
   if (state_ == State::hijacked) throw std::logic_error("the connection was hijacked");
   Response& response = exchange.response;
   using Framing = ResponseHead::Framing;
@@ -206,6 +207,7 @@ bool Session::write_piece(Exchange& exchange, std::string_view bytes) {
   }
   link_.touch();
   if (!with_body || bytes.empty()) return true;
+  if (lasting && !response.chunked_ && link_.lend(bytes)) return false;
   Buffer& out = link_.output();
   if (response.chunked_) {
     char line[18];
@@ -228,7 +230,8 @@ void Session::refuse(Refusal refusal, CloseReason reason) {
   text.append(" ").append(reason_phrase(refusal.status)).append(": ").append(refusal.what).append("\n");
   write_refusal(refusal.status, text, "");
   if (exchange_ == nullptr) {
-    unsent_.add({.began = head_began_, .end = link_.bytes_written()}, true, link_.bytes_sent());
+    unsent_.add({.began = scanner_.began(loop().now), .end = link_.bytes_written()}, true,
+                link_.bytes_sent());
   }
   close(CloseWish::linger, reason);
 }

@@ -31,7 +31,7 @@ std::pair<Instant, const char*> Session::unanswered() const noexcept {
   if (exchange_ != nullptr) {
     return {exchange_->began, exchange_->route != nullptr ? exchange_->route->pattern.c_str() : nullptr};
   }
-  return {state_ == State::head && scanner_.started() ? head_began_ : kNever, nullptr};
+  return {state_ == State::head && scanner_.started() ? scanner_.began(kNever) : kNever, nullptr};
 }
 
 /// To a sink, with a bound.
@@ -97,7 +97,7 @@ void Session::tell_waiting(Telling& telling) const {
   if (exchange_ != nullptr && !keep_alive_) return;  // nothing is answered behind the exchange at hand
   const Limits& limits = environment_.options.limits;
   const bool begun = exchange_ == nullptr && scanner_.started();
-  const int64_t age_ms = begun ? telling.age(head_began_) : telling.last_age();
+  const int64_t age_ms = begun ? telling.age(scanner_.began(kNever)) : telling.last_age();
   RequestHead& head = environment_.waiting_head;
   for (std::string_view bytes = input_waiting(); !bytes.empty() && !telling.full();) {
     HeadScanner scanner;

@@ -33,7 +33,7 @@ void Session::write_switch(Exchange& exchange, std::string_view protocol) {
 
 bool Session::feed_stream(std::string_view bytes) {
   if (bytes.empty()) return false;
-  behind_ = {};
+  exchange_->behind = {};
   exchange_->stream->receive(bytes);
   return true;
 }

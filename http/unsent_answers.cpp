@@ -29,9 +29,13 @@ UnsentAnswers::Answer UnsentAnswers::take_first(std::string_view& bytes) noexcep
 
 void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent) {
   forget(sent);
-  if (newest_.end > sent) keep(newest_, true, sent);
-  newest_ = lasting ? answer : Answer();
-  if (lasting) return;
+  if (newest_.end > sent) keep(newest_.answer(), true, sent);
+  newest_ = {};
+  if (lasting) {
+    newest_ = {answer.began, answer.end, answer.target.data(), static_cast<uint32_t>(answer.target.size()),
+               answer.method};
+    return;
+  }
   Answer cut = answer;
   cut.target = cut.target.substr(0, kMaxTargetBytes);
   keep(cut, false, sent);
@@ -45,11 +49,12 @@ void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
   if (earlier_.size() + bytes > kMaxBytes) return;
   earlier_.append({reinterpret_cast<const char*>(&kept), sizeof kept});
   earlier_.append(text);
-  last_end_ = answer.end;
 }
 
 void UnsentAnswers::forget(uint64_t sent) noexcept {
-  if (last_end_ <= sent) earlier_.release();
+  uint64_t last_end = 0;
+  for (std::string_view rest = earlier_.view(); !rest.empty();) last_end = take_first(rest).end;
+  if (last_end <= sent) earlier_.release();
 }
 
 void UnsentAnswers::drop_sent(uint64_t sent) noexcept {

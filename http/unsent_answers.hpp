@@ -42,7 +42,8 @@ class UnsentAnswers {
     // One by one: of a whole, the compiler makes a copy in memory first.
     newest_.began = answer.began;
     newest_.end = answer.end;
-    newest_.target = answer.target;
+    newest_.target = answer.target.data();
+    newest_.target_bytes = static_cast<uint32_t>(answer.target.size());
     newest_.method = answer.method;
   }
   [[nodiscard]] bool holds_memory() const noexcept { return !earlier_.empty(); }
@@ -54,18 +55,27 @@ class UnsentAnswers {
     for (std::string_view rest = earlier_.view(); !rest.empty();) {
       if (const Answer answer = take_first(rest); answer.end > sent) f(answer);
     }
-    if (newest_.end > sent) f(newest_);
+    if (newest_.end > sent) f(newest_.answer());
   }
 
  private:
+  /// An answer in little room: an idle connection has one.
+  struct Newest {
+    Instant began{};
+    uint64_t end = 0;
+    const char* target = nullptr;
+    uint32_t target_bytes = 0;
+    Method method = Method::get;
+    [[nodiscard]] Answer answer() const noexcept { return {began, end, {target, target_bytes}, method}; }
+  };
+
   [[nodiscard]] static Answer take_first(std::string_view& bytes) noexcept;
   void add_behind(const Answer& answer, bool lasting, uint64_t sent);
   void keep(const Answer& answer, bool lasting, uint64_t sent);
   void drop_sent(uint64_t sent) noexcept;
 
-  Answer newest_;
-  uint64_t last_end_ = 0;  // of those in …
-  Buffer earlier_;         // … an Answer, and its target unless that lasts; and so on
+  Newest newest_;
+  Buffer earlier_;  // an Answer, and its target unless that lasts; and so on
 };
 
 }  // namespace lastcall

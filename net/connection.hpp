@@ -18,36 +18,36 @@ class Connection : public Link {
   };
 
   Connection(Token token, Loop& loop, int fd, typename P::Environment& environment)
-      : Link(loop), token_(token), protocol_(environment, *this) {
+      : Link(loop), generation_(token.generation), kind_(token.kind), protocol_(environment, *this) {
     fd_ = fd;
+    lends_ = true;
     timer_.slot = token.slot;
     timer_.kind = static_cast<uint16_t>(TimerKind::connection);
   }
 
-  [[nodiscard]] Token token() const noexcept { return token_; }
+  [[nodiscard]] Token token() const noexcept {
+    return {.slot = timer_.slot, .generation = generation_, .kind = kind_};
+  }
 
  private:
   template <class B, class Q>
   friend class Worker;
 
-  Token token_;
+  // In an order that leaves no gaps: an idle connection's memory is this and its protocol's.
   State state_ = State::open;
   CloseReason reason_ = CloseReason::none;
-  bool receiving_ = false;       // a receive subscription is alive
-  bool receive_ending_ = false;  // … and its last event has been asked for
-  bool sending_ = false;
-  bool peer_ended_ = false;  // end of stream or an error was received
-  bool counted_active_ = false;
-  bool refused_ = false;      // over the limit: not counted against it
-  bool leaving_ = false;      // idle, for a successor to take: nothing is received here any more
-  bool late_counts_ = false;  // closed as idle: bytes from here on are late requests
+  uint16_t generation_;
+  uint8_t kind_;
+  bool receiving_ : 1 = false;       // a receive subscription is alive
+  bool receive_ending_ : 1 = false;  // … and its last event has been asked for
+  bool sending_ : 1 = false;
+  bool peer_ended_ : 1 = false;  // end of stream or an error was received
+  bool counted_active_ : 1 = false;
+  bool refused_ : 1 = false;      // over the limit: not counted against it
+  bool leaving_ : 1 = false;      // idle, for a successor to take: nothing is received here any more
+  bool late_counts_ : 1 = false;  // closed as idle: bytes from here on are late requests
   Timer timer_;
-  Instant armed_ = kNever;     // when the timer fires
-  Instant due_ = kNever;       // end of the linger, the write or the force, by state
-  Instant idle_due_ = kNever;  // draining: when it is closed if it is idle
-  uint64_t progress_ = 0;      // what the peer had taken when the write timeout was last looked at
-  Instant overdue_ = kNever;   // the protocol's deadline that has passed: not before what was here is read
-  size_t unheard_ = 0;         // … bytes, of what was unread then
+  Instant due_ = kNever;  // the linger's, write's or force's end or a look at the client; idle: the grace's
   P protocol_;
 };
 

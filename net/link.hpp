@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stop_token>
+#include <string_view>
 
 #include <lastcall/core/buffer.hpp>
 #include <lastcall/core/mailbox.hpp>
@@ -54,6 +56,16 @@ class Link {
   [[nodiscard]] Loop& loop() noexcept { return *loop_; }
   /// Bytes to send next; append, then touch().
   [[nodiscard]] Buffer& output() noexcept { return prepared_; }
+  /// Bytes to send behind output() without copying them: they stay as they are for as long as the server
+  /// runs. Nothing may be appended to output() until on_output_room(). False: these are to be appended, too.
+  [[nodiscard]] bool lend(std::string_view lasting) {
+    if (!lends_ || lasting.size() < kLeastLent) return false;
+    rare().lasting = lasting;
+    return true;
+  }
+  [[nodiscard]] bool has_output() const noexcept {
+    return !prepared_.empty() || (rare_ != nullptr && !rare_->lasting.empty());
+  }
   /// Asks the worker to look at this connection before it sleeps: output, pauses, closing.
   void touch() noexcept {
     if (dirty_) return;
@@ -69,20 +81,37 @@ class Link {
   [[nodiscard]] uint64_t bytes_sent() const noexcept { return bytes_sent_; }
   /// … and those that are yet to be.
   [[nodiscard]] uint64_t bytes_written() const noexcept {
-    return bytes_sent_ + in_flight_.size() + prepared_.size();
+    const size_t lasting = rare_ != nullptr ? rare_->lasting_in_flight + rare_->lasting.size() : 0;
+    return bytes_sent_ + in_flight_.size() + prepared_.size() + lasting;
   }
 
  protected:
+  /// What few connections ever need.
+  struct Rare {
+    std::string_view lasting;      // to be sent behind what is prepared
+    size_t lasting_in_flight = 0;  // bytes, behind in_flight_
+    uint64_t progress = 0;         // what the peer had taken when the write timeout was last looked at
+    Instant overdue = kNever;  // the protocol's deadline that has passed: not before what was here is read
+    size_t unheard = 0;        // … bytes, of what was unread then
+  };
+  static constexpr size_t kLeastLent = 16 * 1024;  // less is copied sooner than it is told of
+
   ~Link() = default;
+  Rare& rare() {
+    if (rare_ == nullptr) rare_ = std::make_unique<Rare>();
+    return *rare_;
+  }
 
   Loop* loop_;
   Link* next_dirty_ = nullptr;
   Buffer prepared_;
   Buffer in_flight_;  // lent to the kernel by a send
   uint64_t bytes_sent_ = 0;
+  std::unique_ptr<Rare> rare_;
   int fd_ = -1;
   bool dirty_ = false;
   bool input_paused_ = false;
+  bool lends_ = false;  // whoever sends for it can do so without copying
 };
 
 /// How a protocol wants its connection to end, once its output is out.

@@ -88,6 +88,7 @@ class Worker {
   static constexpr uint32_t kFirstConnection = kFirstListener + kMaxListeners;
   static constexpr uint32_t kOverloadSlack = 256;  // connections beyond the limit that are being answered 503
   static constexpr int kSendsPerTurn = 8;  // of one connection, so that one fast reader starves nobody
+  static constexpr size_t kMaxLentPerSend = 1 << 20;
   static constexpr uint32_t kListedPerTurn = 1024;  // slots, so that a look at many holds nobody up
   static constexpr Duration kPeerCheck = 1s;        // while a handler is at work: is its client still there?
   static constexpr Duration kAcceptPause = 50ms;    // after the process ran out of descriptors
@@ -153,6 +154,7 @@ class Worker {
   void publish_oldest();
   [[nodiscard]] static Duration share(const Conn& connection, Duration spread) noexcept;
   [[nodiscard]] Instant grace_end(const Conn& connection) const noexcept;
+  void begin_grace(Conn& connection) const noexcept;
   void close_listeners();
   void finish_listener(Listener& listener);
   void acknowledge_if_closed();

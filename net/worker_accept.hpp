@@ -104,7 +104,7 @@ void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted,
   }
   gate_.enter();
   connection->receiving_ = true;
-  io().recv_start(connection->token_, fd);
+  io().recv_start(connection->token(), fd);
   if (refuse) {
     connection->protocol_.refuse_overload();
   } else if (note) {
@@ -113,7 +113,7 @@ void Worker<B, P>::open_connection(int fd, Preface preface, bool adopted,
     refuse = !connection->protocol_.on_connect(read_peer_address(fd), preface);
   }
   connection->refused_ = refuse;
-  if (phase_ >= Phase::draining) connection->idle_due_ = grace_end(*connection);
+  begin_grace(*connection);
   if (!refuse) add(loop_.counters.idle, 1);
   connection->touch();
 }

@@ -18,14 +18,14 @@ bool Worker<B, P>::may_leave(const Conn& connection) const noexcept {
 /// True: it is gone, and so is its slot.
 template <class B, class P>
 bool Worker<B, P>::hand_over(Conn& connection) {
-  io().release(connection.token_, connection.fd_);
+  io().release(connection.token(), connection.fd_);
   switch (successor_->take(connection.fd_, connection.protocol_.leaving_note())) {
     case ConnectionTaker::Answer::taken: break;
     case ConnectionTaker::Answer::not_now:
       if (loop_.now >= abandon_at_) {
         abandon_hand_over();
       } else {
-        connection.idle_due_ = loop_.now + kHandOverRetry;
+        connection.due_ = loop_.now + kHandOverRetry;
       }
       return false;
     case ConnectionTaker::Answer::never: abandon_hand_over(); return false;
@@ -47,7 +47,7 @@ void Worker<B, P>::abandon_hand_over() {
   loop_.handing_over = false;
   connections_.for_each([this](Conn& connection) {
     connection.leaving_ = false;
-    connection.idle_due_ = grace_end(connection);
+    begin_grace(connection);
     connection.touch();
   });
 }

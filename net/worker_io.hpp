@@ -115,7 +115,6 @@ void Worker<B, P>::on_timer(Timer& timer) {
   switch (static_cast<TimerKind>(timer.kind)) {
     case TimerKind::connection: {
       Conn* connection = connections_.at_slot(timer.slot);
-      connection->armed_ = kNever;
       on_due(*connection);
       connection->touch();
       return;
@@ -149,7 +148,8 @@ void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
   connection.touch();
   if (!event.bytes.empty()) {
     std::string_view bytes(reinterpret_cast<const char*>(event.bytes.data()), event.bytes.size());
-    if (connection.unheard_ != 0) connection.unheard_ -= std::min(connection.unheard_, bytes.size());
+    if (connection.rare_ != nullptr)
+      connection.rare_->unheard -= std::min(connection.rare_->unheard, bytes.size());
     if (connection.state_ == State::open) {
       connection.protocol_.on_bytes(bytes);
     } else if (connection.late_counts_) {
@@ -183,6 +183,7 @@ template <class B, class P>
 void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
   size_t total = connection.in_flight_.size();
   connection.in_flight_.release();
+  if (connection.rare_ != nullptr) total += std::exchange(connection.rare_->lasting_in_flight, 0);
   if (result > 0) {
     connection.bytes_sent_ += static_cast<uint64_t>(result);
     add(loop_.counters.bytes_sent, static_cast<uint64_t>(result));
@@ -218,13 +219,13 @@ void Worker<B, P>::settle(Conn& connection) {
 template <class B, class P>
 bool Worker<B, P>::pump(Conn& connection) {
   for (int sends = 0; !connection.sending_; ++sends) {
-    if (connection.prepared_.empty()) connection.protocol_.on_output_room();
-    if (connection.prepared_.empty()) break;
+    if (!connection.has_output()) connection.protocol_.on_output_room();
+    if (!connection.has_output()) break;
     if (sends == kSendsPerTurn) return true;
     if (!send(connection)) return false;
   }
-  if (connection.sending_ && connection.prepared_.empty()) connection.protocol_.on_output_room();
-  if (!connection.sending_ && connection.prepared_.empty()) fulfil_close_wish(connection);
+  if (connection.sending_ && !connection.has_output()) connection.protocol_.on_output_room();
+  if (!connection.sending_ && !connection.has_output()) fulfil_close_wish(connection);
   return false;
 }
 
@@ -232,8 +233,14 @@ bool Worker<B, P>::pump(Conn& connection) {
 template <class B, class P>
 bool Worker<B, P>::send(Conn& connection) {
   connection.in_flight_.swap(connection.prepared_);
-  iovec segment{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()};
-  SendStatus status = io().send(connection.token_, connection.fd_, {&segment, 1});
+  iovec segments[2]{{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()}};
+  size_t count = connection.in_flight_.empty() ? 0 : 1;
+  if (auto* rare = connection.rare_.get(); rare != nullptr && !rare->lasting.empty()) {
+    rare->lasting_in_flight = std::min(rare->lasting.size(), kMaxLentPerSend);
+    segments[count++] = {const_cast<char*>(rare->lasting.data()), rare->lasting_in_flight};
+    rare->lasting.remove_prefix(rare->lasting_in_flight);
+  }
+  SendStatus status = io().send(connection.token(), connection.fd_, {segments, count});
   if (status.pending) {
     connection.sending_ = true;
     // One that is forced keeps the end it was given.
@@ -299,7 +306,7 @@ template <class B, class P>
 void Worker<B, P>::stop_receiving(Conn& connection) {
   if (!connection.receiving_ || connection.receive_ending_) return;
   connection.receive_ending_ = true;
-  if (!io().recv_pause(connection.token_, connection.fd_)) return;
+  if (!io().recv_pause(connection.token(), connection.fd_)) return;
   connection.receiving_ = false;
   connection.receive_ending_ = false;
 }
@@ -313,7 +320,7 @@ void Worker<B, P>::detach(Conn& connection) {
     add(loop_.counters.idle, uint64_t(-1));
   }
   loop_.timers.cancel(connection.timer_);
-  io().release(connection.token_, connection.fd_);
+  io().release(connection.token(), connection.fd_);
   connection.protocol_.on_detach(detached_.add(connection.fd_, connection.bytes_sent_));
   connections_.release(connection);
   static_cast<void>(gate_.leave());
@@ -335,7 +342,7 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
     add(connection.counted_active_ ? loop_.counters.active : loop_.counters.idle, uint64_t(-1));
   loop_.timers.cancel(connection.timer_);
   connection.protocol_.on_close();
-  io().close(connection.token_, connection.fd_);
+  io().close(connection.token(), connection.fd_);
   connections_.release(connection);
   static_cast<void>(gate_.leave());    // tell_if_empty() looks at more than the gate
   for (auto& listener : listeners_) {  // a descriptor is free again
@@ -346,12 +353,14 @@ bool Worker<B, P>::release_if_ended(Conn& connection) {
 
 template <class B, class P>
 void Worker<B, P>::steer_input(Conn& connection) {
+  // Whose last answer is on its way, and who said so, sends nothing more.
   bool wanted = !connection.peer_ended_ && !connection.leaving_ &&
                 (connection.state_ == State::lingering ||
-                 (connection.state_ == State::open && !connection.input_paused_));
+                 (connection.state_ == State::open && !connection.input_paused_ &&
+                  connection.protocol_.close_wish() != CloseWish::direct));
   if (wanted && !connection.receiving_) {
     connection.receiving_ = true;
-    io().recv_start(connection.token_, connection.fd_);
+    io().recv_start(connection.token(), connection.fd_);
   } else if (!wanted) {
     stop_receiving(connection);
   }
@@ -360,11 +369,11 @@ void Worker<B, P>::steer_input(Conn& connection) {
 template <class B, class P>
 void Worker<B, P>::count(Conn& connection) {
   bool active = connection.state_ == State::open &&
-                (connection.sending_ || !connection.prepared_.empty() || connection.protocol_.active());
+                (connection.sending_ || connection.has_output() || connection.protocol_.active());
   if (active == connection.counted_active_) return;
   connection.counted_active_ = active;
   // Answered without a word of the stop: its client may be about to ask again.
-  if (!active && phase_ >= Phase::draining) connection.idle_due_ = grace_end(connection);
+  begin_grace(connection);
   if (connection.refused_) return;
   if (active && !connection.sending_) connection.due_ = loop_.now + kPeerCheck;
   add(loop_.counters.active, active ? 1 : uint64_t(-1));
@@ -376,11 +385,7 @@ Instant Worker<B, P>::due(Conn& connection) {
   if (connection.state_ == State::ending) return kNever;
   if (connection.state_ == State::lingering || connection.reason_ == CloseReason::forced)
     return connection.due_;
-  Instant instant = connection.protocol_.deadline();
-  if ((connection.sending_ || connection.counted_active_) && connection.due_ < instant)
-    instant = connection.due_;
-  if (!connection.counted_active_ && connection.idle_due_ < instant) instant = connection.idle_due_;
-  return instant;
+  return std::min(connection.protocol_.deadline(), connection.due_);
 }
 
 template <class B, class P>
@@ -388,8 +393,8 @@ void Worker<B, P>::arm(Conn& connection) {
   // Lazily: an instant that moved later is noticed when the timer fires, so a request costs no wheel
   // operation.
   Instant instant = due(connection);
-  if (instant >= connection.armed_) return;
-  connection.armed_ = instant;
+  if (instant == kNever) return;
+  if (connection.timer_.armed() && instant >= loop_.timers.due(connection.timer_)) return;
   loop_.timers.arm(connection.timer_, instant);
 }
 
@@ -401,7 +406,7 @@ void Worker<B, P>::on_due(Conn& connection) {
     end(connection, connection.reason_);
   } else if (connection.sending_ && connection.due_ <= loop_.now) {
     uint64_t progress = io().progress(connection.fd_);
-    bool moved = std::exchange(connection.progress_, progress) != progress;
+    bool moved = std::exchange(connection.rare().progress, progress) != progress;
     connection.due_ = after(loop_.now, options_.write_timeout);
     if (!moved) end(connection, CloseReason::write_timeout);
   } else if (!connection.counted_active_) {
@@ -419,9 +424,10 @@ template <class B, class P>
 bool Worker<B, P>::is_unheard(Conn& connection) {
   const Instant deadline = connection.protocol_.deadline();
   if (deadline > loop_.now || !connection.receiving_ || connection.receive_ending_) return false;
-  if (std::exchange(connection.overdue_, deadline) != deadline)
-    connection.unheard_ = static_cast<size_t>(io().unread(connection.fd_));
-  return connection.unheard_ != 0;
+  auto& rare = connection.rare();
+  if (std::exchange(rare.overdue, deadline) != deadline)
+    rare.unheard = static_cast<size_t>(io().unread(connection.fd_));
+  return rare.unheard != 0;
 }
 
 template <class B, class P>

@@ -39,7 +39,7 @@ void Worker<B, P>::begin_drain() {
   abandon_at_ = loop_.now + kHandOverPatience;
   loop_.drain.request_stop();
   connections_.for_each([this](Conn& connection) {
-    connection.idle_due_ = grace_end(connection);
+    begin_grace(connection);
     connection.protocol_.on_drain();
     connection.touch();
   });
@@ -66,7 +66,7 @@ void Worker<B, P>::publish_oldest() {
 template <class B, class P>
 Duration Worker<B, P>::share(const Conn& connection, Duration spread) noexcept {
   const uint32_t place =
-      connection.token_.slot * 0x9e3779b1u;  // evenly over 32 bits, whatever the slots in use
+      connection.token().slot * 0x9e3779b1u;  // evenly over 32 bits, whatever the slots in use
   return Duration((spread.count() * int64_t{place >> 8}) >> 24);
 }
 
@@ -76,6 +76,14 @@ Instant Worker<B, P>::grace_end(const Conn& connection) const noexcept {
   const Duration grace = control_.idle_grace();
   const Duration spread = std::min(grace / 4, kIdleSpread);
   return after(after(loop_.now, grace), share(connection, spread));
+}
+
+/// Of an idle connection, which before the drain has none.
+template <class B, class P>
+void Worker<B, P>::begin_grace(Conn& connection) const noexcept {
+  if (connection.state_ != State::open || connection.counted_active_) return;
+  if (connection.reason_ != CloseReason::none) return;
+  connection.due_ = phase_ >= Phase::draining ? grace_end(connection) : kNever;
 }
 
 template <class B, class P>
@@ -140,7 +148,7 @@ void Worker<B, P>::force(Conn& connection) {
   if (connection.state_ == State::lingering)
     connection.due_ = std::min(connection.due_, loop_.now + kForceGrace);
   if (connection.state_ != State::open) return;
-  bool unsent = connection.sending_ || !connection.prepared_.empty();
+  bool unsent = connection.sending_ || connection.has_output();
   bool idle = !unsent && !connection.protocol_.active();
   const bool unread = io().unread(connection.fd_) > 0;
   if (idle && !unread) {
@@ -178,7 +186,7 @@ bool Worker<B, P>::tell(const Conn& connection, bool unread, Instant now, Unansw
   } counted(sink);
   connection.protocol_.describe(now, counted);
   if (counted.any) return true;
-  const bool unsent = connection.sending_ || !connection.prepared_.empty();
+  const bool unsent = connection.sending_ || connection.has_output();
   if (!unread && !unsent) return false;
   // Of an unwanted body it may be the rest, or the next request behind it: nobody can know.
   sink.add({.method = {}, .target = {}, .state = unsent ? "writing" : "head", .age_ms = 0});
@@ -193,7 +201,7 @@ void Worker<B, P>::tell_held(RollCall& call) noexcept {
   call.begin();
   const Instant now = monotonic_now();  // the one of the turn is long ago
   worker->connections_.for_each([worker, now, &call](Conn& connection) {
-    const bool unsent = connection.sending_ || !connection.prepared_.empty();
+    const bool unsent = connection.sending_ || connection.has_output();
     const bool idle = !unsent && !connection.protocol_.active();
     const bool unread = worker->io().unread(connection.fd_) > 0;
     if (connection.state_ == State::open && (!idle || unread)) {

@@ -92,6 +92,26 @@ TEST(UringBackend, FewBuffersServeManyConnections) {
   run_until(io, seen, [&] { return std::ranges::count(seen.ends, 1) == kCount; });
 }
 
+TEST(UringBackend, WhatFillsManyBuffersComesInOrder) {
+  constexpr size_t kBufferBytes = 64;
+  UringBackend io({.buffers = 16, .buffer_bytes = kBufferBytes});
+  Pairs pairs(2);
+  Collector seen(2);
+  for (uint32_t i = 0; i < 2; ++i) io.recv_start(token_of(i), pairs.ours[i].get());
+  std::string expected[2];
+  for (size_t round = 1; round <= 60; ++round) {
+    for (uint32_t i = 0; i < 2; ++i) {
+      std::string piece(round * 37 % 900 + 1, static_cast<char>('a' + (round + i) % 26));
+      piece.back() = '.';
+      write_all(pairs.theirs[i], piece);
+      expected[i] += piece;
+    }
+    run_until(io, seen, [&] { return seen.total == expected[0].size() + expected[1].size(); });
+  }
+  EXPECT_EQ(seen.bytes[0], expected[0]);
+  EXPECT_EQ(seen.bytes[1], expected[1]);
+}
+
 TEST(UringBackend, AStarvedReceiveCanBePaused) {
   UringBackend io({.buffers = 1, .buffer_bytes = 16});
   Pairs pairs(3);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kMaxMs = 3'600'000;
 constexpr uint64_t kMaxUploadBytes = uint64_t{10} << 30;
-constexpr size_t kPieceBytes = 16 * 1024;
+constexpr size_t kPieceBytes = 256 * 1024;
 
 constexpr std::string_view kPage = R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>lastcall</title>
@@ -170,7 +170,7 @@ Task<> bytes(Request& request, Response& response) {
   response.header("Content-Type", "application/octet-stream").content_length(*n);
   for (uint64_t left = *n; left > 0;) {
     size_t size = std::min<uint64_t>(left, piece.size());
-    if (!co_await response.write({piece.data(), size})) co_return;
+    if (!co_await response.write_lasting({piece.data(), size})) co_return;
     left -= size;
   }
 }
