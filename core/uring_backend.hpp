@@ -189,6 +189,11 @@ void UringBackend::on_buffers(const io_uring_cqe& entry, Sink& sink) {
   const Token name = unpack(entry.user_data);
   auto buffer = static_cast<uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
   int32_t left = entry.res;
+  if (left > 0 && left <= buffers_.capacity()) [[likely]] {
+    const auto more = (entry.flags & IORING_CQE_F_MORE) != 0;
+    on_bytes(name, more, buffers_.bytes(buffer, left), sink);
+    return buffers_.recycle(buffer);
+  }
   do {
     const int32_t size = std::min(left, buffers_.capacity());
     const uint16_t next = buffers_.after(buffer);

@@ -11,7 +11,8 @@ struct Kept {
   bool lasting = false;  // otherwise the target's text comes next
 };
 static_assert(std::is_trivially_copyable_v<Kept>);
-static_assert(UnsentAnswers::kAlwaysKept * (sizeof(Kept) + UnsentAnswers::kMaxTargetBytes) <=
+static_assert(sizeof(uint64_t) +
+                  UnsentAnswers::kAlwaysKept * (sizeof(Kept) + UnsentAnswers::kMaxTargetBytes) <=
               UnsentAnswers::kMaxBytes);
 
 }  // namespace
@@ -43,25 +44,26 @@ void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent
 
 void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
   const Kept kept{answer, lasting};
-  const std::string_view text = lasting ? std::string_view() : answer.target;
-  const size_t bytes = sizeof kept + text.size();
+  const size_t text = lasting ? 0 : answer.target.size();
+  const size_t bytes = sizeof kept + text;
   if (earlier_.size() + bytes > kMaxBytes) drop_sent(sent);
   if (earlier_.size() + bytes > kMaxBytes) return;
-  earlier_.append({reinterpret_cast<const char*>(&kept), sizeof kept});
-  earlier_.append(text);
-}
-
-void UnsentAnswers::forget(uint64_t sent) noexcept {
-  uint64_t last_end = 0;
-  for (std::string_view rest = earlier_.view(); !rest.empty();) last_end = take_first(rest).end;
-  if (last_end <= sent) earlier_.release();
+  if (earlier_.empty()) earlier_.append({reinterpret_cast<const char*>(&answer.end), sizeof answer.end});
+  char* const at = earlier_.prepare(bytes);
+  std::memcpy(at, &kept, sizeof kept);
+  if (text != 0) std::memcpy(at + sizeof kept, answer.target.data(), text);
+  earlier_.commit(bytes);
+  std::memcpy(earlier_.data(), &answer.end, sizeof answer.end);
 }
 
 void UnsentAnswers::drop_sent(uint64_t sent) noexcept {
-  std::string_view rest = earlier_.view();
-  size_t gone = 0;
-  while (!rest.empty() && take_first(rest).end <= sent) gone = earlier_.size() - rest.size();
-  earlier_.consume(gone);
+  if (earlier_.empty()) return;
+  const uint64_t last = last_end();
+  std::string_view rest = earlier();
+  std::string_view unsent = rest;
+  while (!rest.empty() && take_first(rest).end <= sent) unsent = rest;
+  earlier_.consume(earlier_.size() - unsent.size() - sizeof last);
+  std::memcpy(earlier_.data(), &last, sizeof last);
 }
 
 }  // namespace lastcall

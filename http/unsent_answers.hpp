@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include <lastcall/core/buffer.hpp>
@@ -48,11 +49,13 @@ class UnsentAnswers {
   }
   [[nodiscard]] bool holds_memory() const noexcept { return !earlier_.empty(); }
   /// Gives memory back when nothing in it is unsent.
-  void forget(uint64_t sent) noexcept;
+  void forget(uint64_t sent) noexcept {
+    if (!earlier_.empty() && last_end() <= sent) earlier_.release();
+  }
   /// Calls f(const Answer&) for those who are unsent, oldest first; the target is valid during the call.
   template <class F>
   void for_each_unsent(uint64_t sent, F&& f) const {
-    for (std::string_view rest = earlier_.view(); !rest.empty();) {
+    for (std::string_view rest = earlier(); !rest.empty();) {
       if (const Answer answer = take_first(rest); answer.end > sent) f(answer);
     }
     if (newest_.end > sent) f(newest_.answer());
@@ -70,12 +73,20 @@ class UnsentAnswers {
   };
 
   [[nodiscard]] static Answer take_first(std::string_view& bytes) noexcept;
+  [[nodiscard]] std::string_view earlier() const noexcept {
+    return earlier_.empty() ? std::string_view() : earlier_.view().substr(sizeof(uint64_t));
+  }
+  [[nodiscard]] uint64_t last_end() const noexcept {
+    uint64_t end = 0;
+    std::memcpy(&end, earlier_.data(), sizeof end);
+    return end;
+  }
   void add_behind(const Answer& answer, bool lasting, uint64_t sent);
   void keep(const Answer& answer, bool lasting, uint64_t sent);
   void drop_sent(uint64_t sent) noexcept;
 
   Newest newest_;
-  Buffer earlier_;  // an Answer, and its target unless that lasts; and so on
+  Buffer earlier_;  // the end of the last; then an Answer, and its target unless that lasts; and so on
 };
 
 }  // namespace lastcall
