@@ -113,7 +113,7 @@ Result<void> try_steering(int family) {
   auto first = make_tcp_socket(at, false);
   if (!first) return std::unexpected(first.error());
   if (::bind(first->get(), at.get(), at.length) != 0) return system_error("bind", errno);
-  auto parking = ParkingListener::open(std::move(*first));
+  auto parking = ParkingListener::listen(std::move(*first), 1);
   if (!parking) return std::unexpected(parking.error());
   auto bound = local_address(parking->fd());
   if (!bound) return std::unexpected(bound.error());
@@ -124,6 +124,7 @@ Result<void> try_steering(int family) {
   if (!done) return done;
   if (int failed = bind_and_listen(member->get(), *bound, 1)) return system_error("join the port", failed);
   if (done = steer_to_reactors(parking->fd(), 1, {}); !done) return done;
+  if (done = parking->fill(1, {}); !done) return done;
 
   pollfd queue{.fd = member->get(), .events = POLLIN, .revents = 0};
   const auto connects = [&] {
@@ -216,7 +217,7 @@ Result<ListenerGroup> ListenerGroup::open_parked(const Address& address, uint32_
   SocketAddress at{address.storage, address.length};
   auto first = bind_first(address, at);
   if (!first) return std::unexpected(first.error());
-  auto parking = ParkingListener::open(std::move(*first));
+  auto parking = ParkingListener::listen(std::move(*first), backlog);
   if (!parking && parking.error().code == EADDRINUSE) return cannot_listen(address, EADDRINUSE);
   if (!parking) return prefixed(address, parking.error());
 
@@ -232,7 +233,7 @@ Result<ListenerGroup> ListenerGroup::open_parked(const Address& address, uint32_
   if (gate.cpus.size() == reactors) group.cpus_ = gate.cpus;
   auto done = set_reuse_port(leader);
   if (done) done = group.add_siblings(*bound, address.dual_stack, reactors, backlog);
-  if (done) done = steer_to_reactors(leader, reactors, group.cpus_);
+  if (done) done = group.parking_.fill(reactors, group.cpus_);
   if (!done) return prefixed(address, done.error());
   return group;
 }
@@ -269,7 +270,7 @@ Result<void> ListenerGroup::add_siblings(const SocketAddress& bound, bool dual_s
       return system_error("join the port", failed);
     sockets_.push_back(std::move(*sibling));
     if (!parking_) continue;
-    // At once: what is not steered may be led to the parking listener, and has to wait a second.
+    // At once: what is not steered may be led to the parking listener, as one more stray.
     auto steered = steer_to_reactors(parking_.fd(), static_cast<uint32_t>(sockets_.size()), {});
     if (!steered) return steered;
   }

@@ -8,15 +8,15 @@
 #include <lastcall/core/time.hpp>
 #include <lastcall/net/parking.hpp>
 #include <lastcall/net/socket.hpp>
+#include <lastcall/net/steering.hpp>
 #include <lastcall/net/tcp_table.hpp>
 
 namespace lastcall {
 namespace {
 
 constexpr int kFillAttempts = 8;
-constexpr int kStrayBacklog = 128;
-constexpr int kConnectTimeoutMs = 20;  // to ourselves: the kernel does it before connect(2) returns
-constexpr int kLooksForHandshakes = 50;
+constexpr int kConnectTimeoutMs = 20;     // to ourselves: the kernel does it before connect(2) returns
+constexpr int kLooksForHandshakes = 200;  // some 200 ms, as the gate waits for them
 constexpr Duration kLookAgain = 1ms;
 
 /// Where a socket of this host reaches the listener: its own address, or the loopback one for the any
@@ -42,52 +42,52 @@ SocketAddress ipv4_loopback(uint16_t port) {
   return address;
 }
 
-Result<Fd> connect_to(const SocketAddress& address) {
-  Fd socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+/// A socket of this host with a port of its own, from which `target` can be reached.
+Result<Fd> bind_filler(SocketAddress target) {
+  Fd socket(::socket(target.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return system_error("socket", errno);
-  if (::connect(socket.get(), address.get(), address.length) == 0) return socket;
-  if (errno != EINPROGRESS) return system_error("connect to ourselves", errno);
-  pollfd connected{.fd = socket.get(), .events = POLLOUT, .revents = 0};
-  if (::poll(&connected, 1, kConnectTimeoutMs) != 1) return system_error("connect to ourselves", ETIMEDOUT);
-  const Result<int> failed = socket_option(socket.get(), SO_ERROR);
-  if (!failed || *failed != 0)
-    return system_error("connect to ourselves", failed ? *failed : failed.error().code);
-  return socket;
+  if (target.storage.ss_family == AF_INET) {
+    reinterpret_cast<sockaddr_in&>(target.storage).sin_port = 0;
+  } else {
+    reinterpret_cast<sockaddr_in6&>(target.storage).sin6_port = 0;
+  }
+  if (::bind(socket.get(), target.get(), target.length) == 0) return socket;
+  // EADDRINUSE, which is of the address to listen on elsewhere, says here that no port is left.
+  if (errno == EADDRINUSE) return error("connect to ourselves: no port is free");
+  return system_error("connect to ourselves", errno);
 }
 
-/// Is `filler` in the queue of the listener, and nobody else, not even in a handshake?
-Result<bool> is_alone(int listener, int filler, uint16_t port) {
-  const Result<uint8_t> state = state_of_other_end(filler);
-  const Result<uint32_t> queued = accept_queue_length(listener);
-  const Result<bool> more = handshakes_under_way({&port, 1});
-  if (state && queued && more) return *state == TcpRow::established && *queued == 1 && !*more;
+Result<void> connect_to(int socket, const SocketAddress& target) {
+  if (::connect(socket, target.get(), target.length) == 0) return {};
+  if (errno != EINPROGRESS) return system_error("connect to ourselves", errno);
+  pollfd connected{.fd = socket, .events = POLLOUT, .revents = 0};
+  if (::poll(&connected, 1, kConnectTimeoutMs) != 1) return system_error("connect to ourselves", ETIMEDOUT);
+  const Result<int> failed = socket_option(socket, SO_ERROR);
+  if (!failed) return std::unexpected(failed.error());
+  if (*failed != 0) return system_error("connect to ourselves", *failed);
+  return {};
+}
+
+/// Is there a connection at the other end of `filler`, past its handshake?
+Result<bool> is_connected(int filler, uint16_t our_port, uint16_t port) {
+  if (const Result<uint8_t> state = state_of_other_end(filler)) return *state == TcpRow::established;
   // Without sock_diag: each row of the table.
-  const Result<SocketAddress> ours = local_address(filler);
-  if (!ours) return std::unexpected(ours.error());
   const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
   if (!rows) return std::unexpected(rows.error());
-  bool filled = false;
-  bool stranger = false;
-  for (const TcpRow& row : *rows) {
-    if (row.waits_for_accept()) (row.remote_port == ours->port() ? filled : stranger) = true;
-  }
-  return filled && !stranger;
+  return std::ranges::any_of(*rows, [our_port](const TcpRow& row) {
+    return row.remote_port == our_port && row.state == TcpRow::established && row.waits_for_accept();
+  });
 }
 
-/// Everybody in the queue, waiting for those who are still shaking hands.
-std::vector<Fd> empty_queue(int listener, uint16_t port) {
-  for (int looks = 0; looks < kLooksForHandshakes; ++looks) {
-    if (!handshakes_under_way({&port, 1}).value_or(false)) break;
+/// Waits for those who are shaking hands now. Whoever begins later does so with another listener of the
+/// group, but which is whose cannot be seen.
+void await_handshakes(uint16_t port) {
+  std::vector<uint16_t> begun = clients_in_handshake(port).value_or(std::vector<uint16_t>());
+  for (int looks = 0; !begun.empty() && looks < kLooksForHandshakes; ++looks) {
     std::this_thread::sleep_for(kLookAgain);
+    const std::vector<uint16_t> now = clients_in_handshake(port).value_or(std::vector<uint16_t>());
+    std::erase_if(begun, [&now](uint16_t client) { return !std::ranges::binary_search(now, client); });
   }
-  std::vector<Fd> accepted;
-  pollfd readable{.fd = listener, .events = POLLIN, .revents = 0};
-  while (::poll(&readable, 1, 0) == 1) {
-    Fd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-    if (!connection) break;
-    accepted.push_back(std::move(connection));
-  }
-  return accepted;
 }
 
 uint16_t remote_port(int fd) {
@@ -99,39 +99,67 @@ uint16_t remote_port(int fd) {
 
 }  // namespace
 
-Result<ParkingListener> ParkingListener::open(Fd bound) {
+Result<ParkingListener> ParkingListener::listen(Fd bound, int backlog) {
+  if (::listen(bound.get(), backlog) != 0) return system_error("listen", errno);
   ParkingListener parking;
   parking.listener_ = std::move(bound);
+  parking.backlog_ = backlog;
+  return parking;
+}
+
+Result<void> ParkingListener::fill(uint32_t reactors, std::span<const uint32_t> cpus) {
+  const Result<SocketAddress> local = local_address(listener_.get());
+  if (!local) return std::unexpected(local.error());
+  take_queue(local->port(), 0);
   for (int attempts = 0; attempts < kFillAttempts; ++attempts) {
-    const Result<bool> filled = parking.fill();
+    const Result<bool> filled = fill_once(*local, reactors, cpus);
+    const Result<void> steered = steer_to_reactors(listener_.get(), reactors, cpus);
     if (!filled) return std::unexpected(filled.error());
-    if (*filled) return parking;
+    if (!steered || *filled) return steered;
   }
   return error("parking listener: others are always faster");
 }
 
-/// False when somebody else was in the queue; the queue is empty then.
-Result<bool> ParkingListener::fill() {
-  if (::listen(listener_.get(), 0) != 0) return system_error("listen", errno);
-  const Result<SocketAddress> local = local_address(listener_.get());
-  if (!local) return std::unexpected(local.error());
-  Result<Fd> filler = connect_to(reachable(*local));
-  if (!filler && local->storage.ss_family == AF_INET6) filler = connect_to(ipv4_loopback(local->port()));
-  if (!filler && filler.error().code != ETIMEDOUT) return std::unexpected(filler.error());
-  uint16_t our_port = 0;
-  if (filler) {
-    filler_ = std::move(*filler);
-    const Result<SocketAddress> ours = local_address(filler_.get());
-    if (!ours) return std::unexpected(ours.error());
-    our_port = ours->port();
-    const Result<bool> alone = is_alone(listener_.get(), filler_.get(), local->port());
-    if (!alone || *alone) return alone;
+/// Everybody in it becomes a stray, but for the one who comes from `filler_port`.
+void ParkingListener::take_queue(uint16_t port, uint16_t filler_port) {
+  await_handshakes(port);
+  pollfd readable{.fd = listener_.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&readable, 1, 0) == 1) {
+    Fd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!connection) break;
+    if (filler_port == 0 || remote_port(connection.get()) != filler_port)
+      strays_.push_back(std::move(connection));
   }
+}
 
-  if (::listen(listener_.get(), kStrayBacklog) != 0) return system_error("listen", errno);
-  for (Fd& connection : empty_queue(listener_.get(), local->port())) {
-    if (remote_port(connection.get()) != our_port) strays_.push_back(std::move(connection));
+/// False when somebody else was in the queue, of those who were led here before; the queue is empty then.
+Result<bool> ParkingListener::fill_once(const SocketAddress& local, uint32_t reactors,
+                                        std::span<const uint32_t> cpus) {
+  SocketAddress target = reachable(local);
+  Result<Fd> filler = bind_filler(target);
+  if (!filler && local.storage.ss_family == AF_INET6) {
+    target = ipv4_loopback(local.port());
+    filler = bind_filler(target);
   }
+  if (!filler) return std::unexpected(filler.error());
+  const Result<SocketAddress> ours = local_address(filler->get());
+  if (!ours) return std::unexpected(ours.error());
+  auto led = steer_port_aside(listener_.get(), reactors, cpus, ours->port());
+  if (!led) return std::unexpected(led.error());
+
+  if (::listen(listener_.get(), 0) != 0) return system_error("listen", errno);
+  const Result<void> connected = connect_to(filler->get(), target);
+  if (!connected && connected.error().code != ETIMEDOUT) return std::unexpected(connected.error());
+  if (connected) {
+    const Result<uint32_t> queued = accept_queue_length(listener_.get());
+    if (!queued) return std::unexpected(queued.error());
+    const Result<bool> inside = is_connected(filler->get(), ours->port(), local.port());
+    if (!inside) return inside;
+    filler_ = std::move(*filler);
+    if (*inside && *queued == 1) return true;
+  }
+  if (::listen(listener_.get(), backlog_) != 0) return system_error("listen", errno);
+  take_queue(local.port(), ours->port());
   return false;
 }
 

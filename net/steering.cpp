@@ -73,12 +73,30 @@ Program syn_aside() {
   };
 }
 
-Program steering(uint32_t reactors, std::span<const uint32_t> cpus, uint32_t first, bool syns_aside) {
+/// A: the client's port. Returns 0 for `port`.
+Program port_aside(uint16_t port) {
+  return {
+      only_if(port, 1),
+      statement(BPF_RET | BPF_K, 0),
+  };
+}
+
+/// Who goes to member 0.
+struct Aside {
+  bool syns = false;
+  uint16_t client_port = 0;  // 0: no such one
+};
+
+Program steering(uint32_t reactors, std::span<const uint32_t> cpus, uint32_t first, Aside aside = {}) {
   Program spread = cpus.empty() ? Program() : by_cpu(cpus, first);
   Program ipv4{statement(BPF_LDX | BPF_B | BPF_MSH, kNetwork)};  // X: length of the header
-  if (syns_aside) {
+  if (aside.syns) {
     ipv4.push_back(statement(BPF_LD | BPF_B | BPF_IND, kNetwork + kTcpFlags));
     append(ipv4, syn_aside());
+  }
+  if (aside.client_port != 0) {
+    ipv4.push_back(statement(BPF_LD | BPF_H | BPF_IND, kNetwork));
+    append(ipv4, port_aside(aside.client_port));
   }
   append(ipv4, spread);
   ipv4.push_back(statement(BPF_LD | BPF_W | BPF_ABS, kIpv4Source));
@@ -87,7 +105,11 @@ Program steering(uint32_t reactors, std::span<const uint32_t> cpus, uint32_t fir
   append(ipv4, by_hash(reactors, first));
 
   Program ipv6;
-  if (syns_aside) {
+  if (aside.client_port != 0) {
+    ipv6.push_back(statement(BPF_LD | BPF_H | BPF_ABS, kNetwork + kIpv6Header));
+    append(ipv6, port_aside(aside.client_port));
+  }
+  if (aside.syns) {
     Program look{statement(BPF_LD | BPF_B | BPF_ABS, kNetwork + kIpv6Header + kTcpFlags)};
     append(look, syn_aside());
     ipv6.push_back(statement(BPF_LD | BPF_B | BPF_ABS, kIpv6Next));
@@ -127,11 +149,16 @@ Result<void> steer(int fd, Program program) {
 }  // namespace
 
 Result<void> steer_to_reactors(int fd, uint32_t reactors, std::span<const uint32_t> cpus, uint32_t first) {
-  return steer(fd, steering(reactors, cpus, first, false));
+  return steer(fd, steering(reactors, cpus, first));
 }
 
 Result<void> steer_syns_aside(int fd, uint32_t reactors, std::span<const uint32_t> cpus) {
-  return steer(fd, steering(reactors, cpus, 1, true));
+  return steer(fd, steering(reactors, cpus, 1, {.syns = true}));
+}
+
+Result<void> steer_port_aside(int fd, uint32_t reactors, std::span<const uint32_t> cpus,
+                              uint16_t client_port) {
+  return steer(fd, steering(reactors, cpus, 1, {.client_port = client_port}));
 }
 
 Result<void> drop_syns(int fd) {

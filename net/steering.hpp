@@ -21,6 +21,10 @@ namespace lastcall {
 /// not ask the program) goes where it went before.
 [[nodiscard]] Result<void> steer_syns_aside(int fd, uint32_t reactors, std::span<const uint32_t> cpus);
 
+/// As steer_to_reactors, but who comes from `client_port`, whatever the address, goes to member 0.
+[[nodiscard]] Result<void> steer_port_aside(int fd, uint32_t reactors, std::span<const uint32_t> cpus,
+                                            uint16_t client_port);
+
 /// Drops each SYN that comes to the listening socket (SO_ATTACH_FILTER): needs CAP_NET_ADMIN. Connections
 /// inherit the filter, and no other packet of theirs is touched by it.
 [[nodiscard]] Result<void> drop_syns(int fd);

@@ -116,21 +116,29 @@ Result<bool> receive_from_diag(int diag, F&& on_row) {
   return false;
 }
 
-/// Is a socket of `family` in a handshake on one of the ports?
-Result<bool> ask_diag(uint8_t family, std::span<const uint16_t> ports) {
+/// Calls `on_row` with each socket of `family` that is in a handshake.
+template <class F>
+Result<void> ask_diag(uint8_t family, F&& on_row) {
   DiagRequest request;
   request.body.sdiag_family = family;
   request.body.idiag_states = 1u << TcpRow::syn_received;
   const Result<Fd> diag = send_to_diag(request, NLM_F_DUMP);
   if (!diag) return std::unexpected(diag.error());
-  bool found = false;
   for (;;) {
-    const Result<bool> over = receive_from_diag(diag->get(), [&](const inet_diag_msg& row) {
-      found = found || std::ranges::find(ports, ntohs(row.id.idiag_sport)) != ports.end();
-    });
-    if (!over) return over;
-    if (*over) return found;
+    const Result<bool> over = receive_from_diag(diag->get(), on_row);
+    if (!over) return std::unexpected(over.error());
+    if (*over) return {};
   }
+}
+
+/// Is a socket of `family` in a handshake on one of the ports?
+Result<bool> is_in_handshake(uint8_t family, std::span<const uint16_t> ports) {
+  bool found = false;
+  const Result<void> asked = ask_diag(family, [&](const inet_diag_msg& row) {
+    found = found || std::ranges::find(ports, ntohs(row.id.idiag_sport)) != ports.end();
+  });
+  if (!asked) return std::unexpected(asked.error());
+  return found;
 }
 
 /// An address as sock_diag has it; its family.
@@ -156,8 +164,8 @@ Result<std::vector<TcpRow>> read_tcp_table(uint16_t local_port) {
 }
 
 Result<bool> handshakes_under_way(std::span<const uint16_t> ports, bool ipv6) {
-  Result<bool> found = ask_diag(AF_INET, ports);
-  if (found && !*found && ipv6) found = ask_diag(AF_INET6, ports);
+  Result<bool> found = is_in_handshake(AF_INET, ports);
+  if (found && !*found && ipv6) found = is_in_handshake(AF_INET6, ports);
   if (found) return found;
   for (const uint16_t port : ports) {
     const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
@@ -167,6 +175,25 @@ Result<bool> handshakes_under_way(std::span<const uint16_t> ports, bool ipv6) {
     }
   }
   return false;
+}
+
+Result<std::vector<uint16_t>> clients_in_handshake(uint16_t port) {
+  std::vector<uint16_t> clients;
+  const auto add = [&](const inet_diag_msg& row) {
+    if (ntohs(row.id.idiag_sport) == port) clients.push_back(ntohs(row.id.idiag_dport));
+  };
+  Result<void> asked = ask_diag(AF_INET, add);
+  if (asked) asked = ask_diag(AF_INET6, add);
+  if (!asked) {
+    const Result<std::vector<TcpRow>> rows = read_tcp_table(port);
+    if (!rows) return std::unexpected(rows.error());
+    clients.clear();
+    for (const TcpRow& row : *rows) {
+      if (row.state == TcpRow::syn_received) clients.push_back(row.remote_port);
+    }
+  }
+  std::ranges::sort(clients);
+  return clients;
 }
 
 Result<uint8_t> state_of_other_end(int connection) {

@@ -38,6 +38,9 @@ struct TcpRow {
 /// neither works. `ipv6`: whether some of the listeners take IPv6 too; else half the work.
 [[nodiscard]] Result<bool> handshakes_under_way(std::span<const uint16_t> ports, bool ipv6 = true);
 
+/// Where those come from who shake hands on the port: the clients' ports, sorted.
+[[nodiscard]] Result<std::vector<uint16_t>> clients_in_handshake(uint16_t port);
+
 /// The state (TcpRow::State) of the other end of `connection`, a TCP connection of this machine to itself:
 /// `listening` when it has no socket of its own yet. By sock_diag(7), in a few microseconds; an error where
 /// that is forbidden.

@@ -308,41 +308,6 @@ TEST(Steering, ByCpuGoesToTheReactorOfThatCpu) {
   }
 }
 
-TEST(Parking, NobodyGetsInAndNobodyIsRefused) {
-  auto socket = make_stream_socket(AF_INET);
-  auto address = parse_address("127.0.0.1:0");
-  ASSERT_EQ(::bind(socket->get(), reinterpret_cast<sockaddr*>(&address->storage), address->length), 0);
-  auto parking = ParkingListener::open(std::move(*socket));
-  ASSERT_TRUE(parking) << parking.error().message;
-  const auto local = local_address(parking->fd());
-  const std::string target = "127.0.0.1:" + std::to_string(local->port());
-  Client client(target);
-  EXPECT_EQ(client.connect(), EINPROGRESS);
-  EXPECT_TRUE(parking->take_strays().empty());
-  *parking = {};
-  EXPECT_EQ(client.state(kPatienceMs), ECONNREFUSED);
-}
-
-// Whoever is faster than we are, in the moment between listen(2) and our own connection, is not forgotten.
-TEST(Parking, WhoComesFirstIsAStray) {
-  for (const size_t strangers : {1u, 2u, 10u}) {
-    auto socket = make_stream_socket(AF_INET);
-    auto address = parse_address("127.0.0.1:0");
-    ASSERT_EQ(::bind(socket->get(), reinterpret_cast<sockaddr*>(&address->storage), address->length), 0);
-    const std::string target = "127.0.0.1:" + std::to_string(local_address(socket->get())->port());
-    ASSERT_EQ(::listen(socket->get(), kBacklog), 0);
-    std::vector<Client> clients;
-    for (size_t i = 0; i < strangers; ++i) {
-      clients.emplace_back(target);
-      ASSERT_EQ(clients.back().connect(), 0);
-    }
-    auto parking = ParkingListener::open(std::move(*socket));
-    ASSERT_TRUE(parking) << parking.error().message;
-    EXPECT_EQ(parking->take_strays().size(), strangers);
-    EXPECT_EQ(Client(target).connect(), EINPROGRESS);
-  }
-}
-
 /// Runs `test` in a child process with a network namespace of its own, loopback up; returns what it returns,
 /// or nullopt where that is not allowed.
 template <class Test>

@@ -383,7 +383,9 @@ struct InheritedListener : testing::Test {
 };
 
 TEST_F(InheritedListener, IsDuplicatedForEachReactorAndTakenOver) {
-  int number = inherited.release();
+  // High, so that no duplicate is given its number.
+  const int number = ::fcntl(inherited.get(), F_DUPFD_CLOEXEC, 100);
+  inherited.reset();
   auto group = open_group(text(number), 2);
   EXPECT_TRUE(group.shared());
   EXPECT_EQ(group.port(), original.port());
