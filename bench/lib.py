@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import re
+import sys
+import tempfile
 import time
 
 from packages import built, first_line, install, installed, program
@@ -38,10 +40,14 @@ def environment():
 
 
 def save(name, record, path=None):
-    """Where the record was written: `path`, or build/bench/NAME-DATE.json."""
-    if path is None:
-        folder = ROOT / "build" / "bench"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    """Where the record was written: `path`, or build/bench/NAME-DATE.json; where that cannot be, a temporary file."""
+    path = path or ROOT / "build" / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    text = json.dumps(record, indent=1, default=str) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:  # what was measured is not thrown away for that
+        print(f"the record cannot be in its place: {error}", file=sys.stderr)
+        path = pathlib.Path(tempfile.mkdtemp(prefix="lastcall-bench-"), path.name)
+        path.write_text(text, encoding="utf-8")
     return path

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -42,6 +43,12 @@ def _process_clock(pid, which):
 _WITH_PARENT = ["setpriv", "--pdeathsig", "TERM"]  # runs what follows in its place
 
 
+def end_on_term():
+    """TERM leaves through whatever ends servers and load, as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class Server:
     """A server in its own process group on SERVER_CPU, a context manager; it is ended by pid, and with the thread that
     started it, should that be killed.
@@ -56,6 +63,7 @@ class Server:
         self.log = pathlib.Path(folder) / f"{name}.log"
 
     def __enter__(self):
+        end_on_term()
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([*_WITH_PARENT, *self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.log.parent, start_new_session=True)

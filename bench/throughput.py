@@ -7,7 +7,6 @@ of a single work has these four beside "works" as well.
 
 import argparse
 import pathlib
-import signal
 import statistics
 import sys
 import tempfile
@@ -80,17 +79,24 @@ def one_server(name, wanted, round_number, options, folder):
             one.failed[name] = str(error)
 
 
+def run_round(results, round_number, options, folder):
+    forward = round_number % 2 == 0
+    for name in options.only if forward else options.only[::-1]:
+        wanted = [one for one in (results if forward else results[::-1]) if one.wants(name)]
+        if wanted:
+            one_server(name, wanted, round_number, options, folder)
+
+
 def run(works, options):
-    """Samples of each work."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    """Samples of each work. Ctrl-C ends the measuring, and what was measured by then is the result."""
     results = [Samples(work) for work in works]
     with tempfile.TemporaryDirectory(prefix="lastcall-bench-", ignore_cleanup_errors=True) as folder:
-        for round_number in range(options.rounds):
-            forward = round_number % 2 == 0
-            for name in options.only if forward else options.only[::-1]:
-                wanted = [one for one in (results if forward else results[::-1]) if one.wants(name)]
-                if wanted:
-                    one_server(name, wanted, round_number, options, folder)
+        try:
+            for round_number in range(options.rounds):
+                run_round(results, round_number, options, folder)
+        except KeyboardInterrupt:
+            print("interrupted: the figures are of what was measured until then", file=sys.stderr)
+            options.interrupted = True
     for one in results:
         one.samples = {name: one.samples[name] for name in options.only if name in one.samples}
     return results
@@ -205,4 +211,4 @@ def finish(bench, options, results, summaries):
     if len(results) == 1:
         record |= record["works"][results[0].work.name]
     print(f"raw: {lib.save(bench, record, options.record)}")
-    return verdict(results)
+    return 130 if getattr(options, "interrupted", False) else verdict(results)
