@@ -81,7 +81,8 @@ class Response {
     return WriteBody(exchange_, bytes, false);
   }
   /// The same of bytes that stay as they are for as long as the server runs, such as a page made before it
-  /// served: large pieces of an answer with a content_length() are sent from there, without a copy.
+  /// served: large pieces of an answer with a content_length() are sent from there, without a copy, together
+  /// with those that the handler writes next without waiting for anything else, up to 1 MB at a time.
   [[nodiscard]] WriteBody write_lasting(std::string_view bytes) noexcept {
     return WriteBody(exchange_, bytes, true);
   }

@@ -27,7 +27,7 @@ namespace lastcall {
 ///   on_adopt(peer, note)     instead of on_connect(), of a connection that was another process's
 ///   on_bytes(bytes)          takes all of them (what it can't use yet it keeps, and pauses the input)
 ///   on_end_of_stream()       the peer will send no more
-///   on_output_room()         what was prepared has gone to the kernel: go on writing
+///   on_output_room()         what was prepared has gone to the kernel, or is about to: go on writing
 ///   active()                 at least one byte of a request has come that is not answered in full
 ///   close_wish(), close_reason()
 ///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection

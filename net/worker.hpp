@@ -120,6 +120,7 @@ class Worker {
   void settle_dirty();
   void settle(Conn& connection);
   [[nodiscard]] bool pump(Conn& connection);
+  [[nodiscard]] size_t take_lasting(Conn& connection, std::span<iovec> segments);
   [[nodiscard]] bool send(Conn& connection);
   void account_sent(Conn& connection, int32_t result);
   void fulfil_close_wish(Conn& connection);

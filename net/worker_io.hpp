@@ -2,6 +2,9 @@
 
 // Worker: events, sending, closing. Included by worker.hpp.
 
+#include <array>
+#include <span>
+
 #include <lastcall/net/worker.hpp>
 
 namespace lastcall {
@@ -229,18 +232,32 @@ bool Worker<B, P>::pump(Conn& connection) {
   return false;
 }
 
+/// What is lent goes along, and what the protocol lends next as far as there is room: each send may wake the
+/// client, so few large ones are cheaper than many.
+template <class B, class P>
+size_t Worker<B, P>::take_lasting(Conn& connection, std::span<iovec> segments) {
+  size_t count = 0;
+  for (auto* rare = connection.rare_.get(); rare != nullptr && !rare->lasting.empty();) {
+    const size_t size = std::min(rare->lasting.size(), kMaxLentPerSend - rare->lasting_in_flight);
+    segments[count++] = {const_cast<char*>(rare->lasting.data()), size};
+    rare->lasting.remove_prefix(size);
+    rare->lasting_in_flight += size;
+    if (count == segments.size() || rare->lasting_in_flight == kMaxLentPerSend) break;
+    connection.protocol_.on_output_room();
+    if (!connection.prepared_.empty()) break;  // goes before what may be lent behind it
+  }
+  return count;
+}
+
 /// False when the connection broke.
 template <class B, class P>
 bool Worker<B, P>::send(Conn& connection) {
   connection.in_flight_.swap(connection.prepared_);
-  iovec segments[2]{{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()}};
+  std::array<iovec, kMaxSendSegments> segments{
+      {{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()}}};
   size_t count = connection.in_flight_.empty() ? 0 : 1;
-  if (auto* rare = connection.rare_.get(); rare != nullptr && !rare->lasting.empty()) {
-    rare->lasting_in_flight = std::min(rare->lasting.size(), kMaxLentPerSend);
-    segments[count++] = {const_cast<char*>(rare->lasting.data()), rare->lasting_in_flight};
-    rare->lasting.remove_prefix(rare->lasting_in_flight);
-  }
-  SendStatus status = io().send(connection.token(), connection.fd_, {segments, count});
+  count += take_lasting(connection, std::span(segments).subspan(count));
+  SendStatus status = io().send(connection.token(), connection.fd_, {segments.data(), count});
   if (status.pending) {
     connection.sending_ = true;
     // One that is forced keeps the end it was given.

@@ -89,6 +89,7 @@ bool SimBackend::recv_pause(Token token, int fd) {
 SendStatus SimBackend::send(Token token, int fd, std::span<const iovec> segments) {
   Descriptor& descriptor = bind(token, fd);
   LASTCALL_CHECK(!descriptor.send);
+  network_->count_send();
   LASTCALL_CHECK(!segments.empty() && segments.size() <= kMaxSendSegments);
   Send send{.token = with_op(token, Op::send)};
   std::ranges::copy(segments, send.segments.begin());

@@ -163,9 +163,11 @@ class SimNetwork {
   [[nodiscard]] size_t open_descriptors() const noexcept { return listeners_.size() + sockets_.size(); }
   [[nodiscard]] size_t queued(int listener) const;  ///< connections waiting to be accepted
   [[nodiscard]] uint64_t accepted() const noexcept { return accepted_; }
+  [[nodiscard]] uint64_t sends() const noexcept { return sends_; }    ///< that the server began
   [[nodiscard]] uint64_t resets() const noexcept { return resets_; }  ///< peers that were reset or refused
   [[nodiscard]] bool deadlocked() const noexcept { return deadlocked_; }
 
+  void count_send() noexcept { ++sends_; }
   int accept(int listener);                      ///< descriptor, -EAGAIN, -EMFILE
   int receive(int fd, std::span<char> into);     ///< bytes, 0 at end of stream, -EAGAIN, -ECONNRESET
   int transmit(int fd, std::string_view bytes);  ///< bytes, -EAGAIN with a full window, -EPIPE, -ECONNRESET
@@ -204,6 +206,7 @@ class SimNetwork {
   std::vector<std::weak_ptr<SimConnection>> connections_;  // all ever made
   int lowest_free_ = kFirstDescriptor;                     // no descriptor below it is free
   uint64_t accepted_ = 0;
+  uint64_t sends_ = 0;
   uint64_t resets_ = 0;
   uint32_t turns_here_ = 0;
   bool deadlocked_ = false;
