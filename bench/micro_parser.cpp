@@ -78,6 +78,7 @@ void read_usual(benchmark::State& state, const std::string& bytes, size_t heads)
   const Limits limits;
   RequestParser parser;
   RequestHead head;
+  head.fields.reserve(limits.max_fields);
   for (auto _ : state) {
     std::string_view left = bytes;
     for (size_t i = 0; i < heads; ++i) {

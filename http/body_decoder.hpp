@@ -28,7 +28,10 @@ class BodyDecoder {
   };
 
   void start_length(uint64_t length) noexcept;
-  void start_empty() noexcept { start(State::done); }  ///< complete from the start
+  void start_empty() noexcept {  ///< complete from the start
+    if (!empty_) start(State::done);
+    empty_ = true;
+  }
   void start_chunked(const Limits& limits) noexcept;
   /// 413 as soon as the length or a chunk size says that the body will have more. Lasts over starts.
   void set_max_body_bytes(uint64_t limit) noexcept { max_body_bytes_ = limit; }
@@ -56,6 +59,7 @@ class BodyDecoder {
   };
 
   void start(State state) noexcept {
+    empty_ = false;
     state_ = state;
     remaining_ = received_ = 0;
     refusal_ = {};
@@ -72,6 +76,7 @@ class BodyDecoder {
   Refusal keep_trailers(std::string_view section) noexcept;
 
   State state_ = State::done;
+  bool empty_ = true;  // nothing was there to decode since the last start
   uint32_t max_trailer_bytes_ = 0;
   uint32_t max_trailers_ = 0;
   uint64_t remaining_ = 0;  // of the body by length, or of the chunk

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #ifdef __SSE2__
@@ -109,6 +110,35 @@ template <size_t kSize>
   }
   for (; i < kLength; ++i) equal &= detail::word_equals_lower<uint8_t>(at + i, lower + i);
   return equal;
+}
+
+namespace detail {
+template <class Word>
+[[nodiscard]] inline bool word_equals(const char* left, const char* right) noexcept {
+  Word there;
+  Word wanted;
+  std::memcpy(&there, left, sizeof there);
+  std::memcpy(&wanted, right, sizeof wanted);
+  return there == wanted;
+}
+}  // namespace detail
+
+/// memcmp(3) of texts of a few words, without the call: the last words of both overlap those before.
+[[nodiscard]] inline bool equal_bytes(const char* left, const char* right, size_t size) noexcept {
+  using detail::word_equals;
+  if (size >= 8) {
+    size_t i = 0;
+    for (; i + 8 < size; i += 8) {
+      if (!word_equals<uint64_t>(left + i, right + i)) return false;
+    }
+    return word_equals<uint64_t>(left + size - 8, right + size - 8);
+  }
+  if (size >= 4)
+    return word_equals<uint32_t>(left, right) && word_equals<uint32_t>(left + size - 4, right + size - 4);
+  for (size_t i = 0; i < size; ++i) {
+    if (left[i] != right[i]) return false;
+  }
+  return true;
 }
 
 /// First byte of [at, end) that is not of the classes, or `end`.

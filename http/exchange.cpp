@@ -31,12 +31,12 @@ HandlerTimer::HandlerTimer(Exchange& whose) noexcept
 
 Exchange::Exchange(SessionEnvironment& env)
     : environment(env),
-      storage(env.loop.buffers),
-      body(env.loop.buffers),
-      chunk(env.loop.buffers),
       request(*this),
       response(*this, env.loop.buffers),
       context(*this, env.loop, env.pool, &task_finished),
+      storage(env.loop.buffers),
+      body(env.loop.buffers),
+      chunk(env.loop.buffers),
       timer(*this) {
   head.fields.reserve(kFieldsAtFirst);
 }
@@ -54,17 +54,23 @@ void Exchange::reset(bool keep_memory) noexcept {
   reader = nullptr;
   writer = nullptr;
   params.size = 0;
-  if (!scratch.empty()) scratch.clear();
-  if (!decoded_path.empty()) decoded_path.clear();
-  if (!peer.empty()) {
-    peer.clear();
-    client = {};
+  if ((scratch.size() | decoded_path.size() | peer.size()) != 0) [[unlikely]]
+    clear_texts();
+  if ((storage.capacity() | body.capacity() | chunk.capacity()) != 0) [[unlikely]] {
+    storage.release();
+    body.release();
+    chunk.release();
   }
-  storage.release();
-  body.release();
-  chunk.release();
   response.reset(keep_memory);
   context.reset();
+}
+
+[[gnu::noinline]] void Exchange::clear_texts() noexcept {
+  scratch.clear();
+  decoded_path.clear();
+  if (peer.empty()) return;
+  peer.clear();
+  client = {};
 }
 
 SessionEnvironment::SessionEnvironment(Loop& l, const SessionOptions& o, const Router& r,

@@ -99,6 +99,10 @@ struct Route {
   RouteOptions options;
   mutable InFlight in_flight{};  // counted where there is a limit only; routes are shared by all reactors
   bool guarded = options.max_in_flight.has_value();  // its requests are looked at before they come in
+  /// A request without a body is answered before anything else happens.
+  [[nodiscard]] bool handles_at_once() const noexcept {
+    return !guarded && std::holds_alternative<SyncHandler>(handler.function);
+  }
 };
 /// @endcond
 

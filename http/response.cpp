@@ -73,7 +73,7 @@ Response& Response::content_length(uint64_t bytes) noexcept {
 }
 
 void Response::reset(bool keep_memory) noexcept {
-  fields_.clear();
+  if (!fields_.empty()) fields_.clear();
   body_.clear();
   if (!keep_memory || fields_.capacity() > kMaxKeptBytes) fields_.release();
   if (!keep_memory || body_.capacity() > kMaxKeptBytes) body_.release();

@@ -119,19 +119,19 @@ class Response {
   Exchange& exchange_;
   Buffer fields_;  // "Name: value\r\n" lines
   Buffer body_;
-  std::string type_text_;  // what type_ points into, when it is not a literal
   std::string_view type_;  // Content-Type, unless `fields_` has one
   uint64_t length_ = 0;    // announced
   uint64_t written_ = 0;   // by write()
   uint16_t status_ = 200;
-  bool has_length_ = false;
-  bool has_type_ = false;
-  bool has_date_ = false;
-  bool has_server_ = false;
-  bool close_ = false;
-  bool head_sent_ = false;
-  bool chunked_ = false;
-  bool gone_ = false;  // write() has said once that nobody is there
+  bool has_length_ : 1 = false;
+  bool has_type_ : 1 = false;
+  bool has_date_ : 1 = false;
+  bool has_server_ : 1 = false;
+  bool close_ : 1 = false;
+  bool head_sent_ : 1 = false;
+  bool chunked_ : 1 = false;
+  bool gone_ = false;      // write() has said once that nobody is there
+  std::string type_text_;  // what type_ points into, when it is not a literal
 };
 
 }  // namespace lastcall

@@ -52,6 +52,12 @@ void write_http_date(Duration wall, char* out) noexcept {
 }
 
 char* write_decimal(uint64_t value, char* out) noexcept {
+  if (value < 100) {  // as lengths of short bodies are
+    const auto small = static_cast<unsigned>(value);
+    if (small >= 10) *out++ = static_cast<char>('0' + small / 10);
+    *out++ = static_cast<char>('0' + small % 10);
+    return out;
+  }
   return std::to_chars(out, out + 20, value).ptr;
 }
 
@@ -61,7 +67,7 @@ ResponseHeadWriter::ResponseHeadWriter(std::string_view server) {
 }
 
 void ResponseHeadWriter::refresh(Duration wall) {
-  second_ = wall / std::chrono::seconds(1);
+  second_ = std::chrono::floor<std::chrono::seconds>(wall);
   char date[kHttpDateBytes];
   write_http_date(wall, date);
   date_line_.assign("Date: ").append(date, kHttpDateBytes).append("\r\n");

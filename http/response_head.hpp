@@ -37,7 +37,9 @@ class ResponseHeadWriter {
 
   /// Call when the second may have changed; cheap when it has not.
   void set_time(Duration wall) {
-    if (wall / std::chrono::seconds(1) != second_) refresh(wall);
+    const Duration since = wall - second_;
+    if (since < Duration::zero() || since >= std::chrono::seconds(1)) [[unlikely]]
+      refresh(wall);
   }
   /// Appends status line, Server, Date, framing, persistence, the given fields and the empty line.
   void write(const ResponseHead& head, Buffer& out) const;
@@ -59,7 +61,7 @@ class ResponseHeadWriter {
   void refresh(Duration wall);
   void prepare_usual(std::string_view lasting_type);
 
-  int64_t second_ = -1;
+  Duration second_{};  // since 1970: when the one began that the lines are of
   std::string server_line_;
   std::string date_line_;
   std::string ok_prefix_;  // status line of 200, Server and Date

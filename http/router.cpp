@@ -12,8 +12,6 @@
 namespace lastcall {
 namespace {
 
-constexpr uint64_t kEveryMethod = (uint64_t{1} << kMethodCount) - 1;
-
 struct Segment {
   enum class Kind : uint8_t { literal, param, wildcard };
   Kind kind = Kind::literal;
@@ -82,7 +80,6 @@ struct Router::Endpoint {
   [[nodiscard]] bool empty() const { return methods == 0 && !any; }
 
   [[nodiscard]] uint64_t allowed() const {
-    if (any) return kEveryMethod;
     uint64_t automatic = bit(Method::options) | ((methods & bit(Method::get)) ? bit(Method::head) : 0);
     return methods | automatic;
   }
@@ -139,7 +136,7 @@ class Router::ExactPaths {
     const Entry* const entries = entries_.data();
     for (size_t i = hash(path) & mask_; entries[i].endpoint != nullptr; i = (i + 1) & mask_) {
       const std::string& entry = entries[i].path;
-      if (entry.size() == path.size() && std::memcmp(entry.data(), path.data(), path.size()) == 0) {
+      if (entry.size() == path.size() && chars::equal_bytes(entry.data(), path.data(), path.size())) {
         return entries[i].endpoint;
       }
     }
@@ -227,7 +224,6 @@ class Router::Walk {
     if (!route) return false;
     match_.outcome = Outcome::found;
     match_.route = *route;
-    match_.allowed = endpoint.allowed();
     return true;
   }
 
@@ -325,11 +321,8 @@ Router::Match Router::match(Method method, std::string_view path, RouteParams& p
                             std::string& scratch) const noexcept {
   params.size = 0;
   const Endpoint* const exact = exact_->find(path);
-  if (exact != nullptr && (exact->methods & bit(method)) != 0) [[likely]] {
-    return {.outcome = Outcome::found,
-            .route = exact->routes[static_cast<uint32_t>(method)],
-            .allowed = exact->allowed()};
-  }
+  if (exact != nullptr && (exact->methods & bit(method)) != 0) [[likely]]
+    return {.outcome = Outcome::found, .route = exact->routes[static_cast<uint32_t>(method)]};
   return match_by_walking(method, path, params, scratch, exact);
 }
 

@@ -18,8 +18,8 @@ struct RouteParams {
     std::string_view name;   ///< lives as long as the router
     std::string_view value;  ///< percent-decoded; into the path, or into the scratch given to match()
   };
-  Param params[kMaxRouteParams];
   uint32_t size = 0;
+  Param params[kMaxRouteParams];
 
   /// nullptr when the pattern has no such parameter.
   [[nodiscard]] const std::string_view* find(std::string_view name) const noexcept;
@@ -40,8 +40,8 @@ class Router {
   struct Match {
     Outcome outcome = Outcome::not_found;
     uint32_t route = 0;  ///< found: as given to add()
-    /// Bit per Method, with the automatic HEAD and OPTIONS. found: of the matched pattern; method_not_allowed
-    /// and automatic OPTIONS: of every pattern that matches the path.
+    /// method_not_allowed and automatic OPTIONS: what some pattern that matches the path allows, a bit per
+    /// Method, with the automatic HEAD and OPTIONS. Else 0.
     uint64_t allowed = 0;
     bool automatic_head = false;     ///< found: HEAD answered by the GET route
     bool automatic_options = false;  ///< OPTIONS with no route of its own: answer 204 with Allow

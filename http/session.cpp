@@ -28,14 +28,16 @@ Session::Session(Environment& environment, Link& link)
       unsent_(link.loop().buffers) {}
 
 void Session::on_bytes(std::string_view bytes) {
-  if (state_ == State::closing) return keep_for_report(bytes);
-  if (!input_.empty()) {
+  if (state_ == State::closing) [[unlikely]]
+    return keep_for_report(bytes);
+  if (!input_.empty()) [[unlikely]] {
     input_.append(bytes);
     consume_stash();
     return;
   }
   size_t used = consume(bytes);
-  if (used < bytes.size() && (state_ != State::closing || owes_more_)) input_.append(bytes.substr(used));
+  if (used < bytes.size() && (state_ != State::closing || owes_more_)) [[unlikely]]
+    input_.append(bytes.substr(used));
   steer_input();
 }
 
@@ -61,12 +63,28 @@ size_t Session::consume(std::string_view bytes) {
   consuming_ = true;
   if (exchange_ != nullptr) exchange_->behind = {};
   size_t at = 0;
-  for (size_t used = 0; step(bytes.substr(at), used); used = 0) {
+  while (state_ != State::head || at != bytes.size()) {  // where the next step would do nothing
+    const std::string_view rest = bytes.substr(at);
+    size_t used = take_usual_head(rest);
+    if (used == 0 && !step(rest, used)) [[unlikely]]
+      break;
     at += used;
-    if (at == bytes.size() && state_ == State::head) break;  // the next step would do nothing
   }
   consuming_ = false;  // what is left goes to the stash
   return at;
+}
+
+/// A head that read_usual() takes, where one may come now, and all that it leads to at once; else 0.
+size_t Session::take_usual_head(std::string_view bytes) {
+  if (state_ != State::head || scanner_.started() || link_.output().size() >= kMaxPreparedBytes) [[unlikely]]
+    return 0;
+  const size_t used =
+      environment_.parser.read_usual(bytes, environment_.options.limits, environment_.spare().head);
+  if (used == 0) [[unlikely]]
+    return 0;
+  begin(bytes, used);
+  route(*exchange_, bytes.substr(0, used));
+  return used;
 }
 
 /// Does the next thing that the input allows; false, with nothing used, when it has to wait for more input,
@@ -80,7 +98,7 @@ bool Session::step(std::string_view bytes, size_t& used) {
         wants_room_ = true;
         return false;
       }
-      return take_head(bytes, used);
+      return take_unusual_head(bytes, used);
     case State::body:
       used = take_body(bytes);
       if (state_ != State::body) return true;
@@ -100,18 +118,6 @@ bool Session::step(std::string_view bytes, size_t& used) {
     case State::closing: return false;
   }
   return false;
-}
-
-bool Session::take_head(std::string_view bytes, size_t& used) {
-  if (!scanner_.started()) {
-    used = environment_.parser.read_usual(bytes, environment_.options.limits, environment_.spare().head);
-    if (used != 0) {
-      begin(bytes, used);
-      route(*exchange_, bytes.substr(0, used));
-      return true;
-    }
-  }
-  return take_unusual_head(bytes, used);
 }
 
 /// All heads but those that read_usual() takes: those that come in pieces, those with a body, those that are
@@ -141,6 +147,11 @@ bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
     refuse(refusal, CloseReason::refused);
   } else if (head.method == Method::connect) {
     refuse({501, "CONNECT is not implemented"}, CloseReason::refused);
+  } else if (head.path.starts_with('*')) {  // also of an absolute target without a path (RFC 9112 3.2.4)
+    keep_alive_ = head.keep_alive;
+    exchange_->params.size = 0;
+    route_nowhere(*exchange_, head_bytes,
+                  {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true});
   } else {
     route(*exchange_, head_bytes);
   }
@@ -158,22 +169,33 @@ void Session::begin(std::string_view bytes, size_t used) {
 void Session::route(Exchange& exchange, std::string_view head_bytes) {
   RequestHead& head = exchange.head;
   keep_alive_ = head.keep_alive;
-  Router::Match match;
-  if (head.path.starts_with('*')) {  // also of an absolute target without a path (RFC 9112 3.2.4)
-    match = {.outcome = Router::Outcome::found, .allowed = kServerMethods, .automatic_options = true};
+  const Router::Match match =
+      environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
+  if (match.outcome != Router::Outcome::found || match.automatic_options) [[unlikely]]
+    return route_nowhere(exchange, head_bytes, match);
+  exchange.route = &environment_.routes[match.route];
+  if (!begin_body(exchange)) [[unlikely]]
+    return;
+  if (exchange.route->handles_at_once() && exchange.decoder.complete()) [[likely]] {
+    call(exchange);
   } else {
-    match = environment_.router.match(head.method, head.path, exchange.params, exchange.scratch);
+    route_waiting(exchange, head_bytes);
   }
-  const bool found = match.outcome == Router::Outcome::found && !match.automatic_options;
-  exchange.route = found ? &environment_.routes[match.route] : nullptr;
+}
+
+/// The server itself answers: there is no route, or OPTIONS without a handler.
+void Session::route_nowhere(Exchange& exchange, std::string_view head_bytes, const Router::Match& match) {
+  exchange.route = nullptr;
   if (!begin_body(exchange)) return;
-  if (!found) {
-    if (!names_client(exchange)) return refuse_client();
-    if (body_open())
-      keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
-    state_ = State::handling;
-    answer_no_route(exchange, match);
-  } else if (exchange.route->guarded && !admit(exchange, head_bytes)) {
+  if (!names_client(exchange)) return refuse_client();
+  if (body_open()) keep_head(exchange, head_bytes);  // the report may ask for it while the body is discarded
+  state_ = State::handling;
+  answer_no_route(exchange, match);
+}
+
+/// Whoever has to be let in first, or waits for a body, or may wait for anything.
+void Session::route_waiting(Exchange& exchange, std::string_view head_bytes) {
+  if (exchange.route->guarded && !admit(exchange, head_bytes)) {
     return;
   } else if (std::holds_alternative<TaskHandler>(exchange.route->handler.function)) {
     keep_head(exchange, head_bytes);
@@ -271,7 +293,7 @@ void Session::call(Exchange& exchange) {
   name_handler(exchange);
   exchange.context.begin_handler();
   try {
-    std::get<SyncHandler>(exchange.route->handler.function)(exchange.request, exchange.response);
+    (*std::get_if<SyncHandler>(&exchange.route->handler.function))(exchange.request, exchange.response);
     exchange.context.end_handler();
     finish(exchange);
   } catch (const std::exception& error) {

@@ -29,6 +29,7 @@ class Session {
     if (wants_room_ || unsent_.holds_memory()) use_room();
   }
   [[nodiscard]] bool active() const noexcept { return state_ > State::head || scanner_.started(); }
+  [[nodiscard]] bool rests() const noexcept { return !active() && wish_ == CloseWish::none && !wants_room_; }
   [[nodiscard]] CloseWish close_wish() const noexcept { return wish_; }
   [[nodiscard]] CloseReason close_reason() const noexcept { return reason_; }
   [[nodiscard]] Instant deadline() const noexcept { return deadline_; }
@@ -103,10 +104,12 @@ class Session {
   [[nodiscard]] bool step(std::string_view bytes, size_t& used);
   void keep_for_report(std::string_view bytes);
   void consume_stash();
-  [[nodiscard]] bool take_head(std::string_view bytes, size_t& used);
+  [[nodiscard]] size_t take_usual_head(std::string_view bytes);
   [[nodiscard]] bool take_unusual_head(std::string_view bytes, size_t& used);
   void begin(std::string_view bytes, size_t used);
   void route(Exchange& exchange, std::string_view head_bytes);
+  void route_nowhere(Exchange& exchange, std::string_view head_bytes, const Router::Match& match);
+  void route_waiting(Exchange& exchange, std::string_view head_bytes);
   [[nodiscard]] bool begin_body(Exchange& exchange);
   [[nodiscard]] size_t take_body(std::string_view bytes);
   void refuse_body(Refusal refusal);

@@ -159,19 +159,22 @@ void Session::fail_length(Exchange& exchange) {
 /// While stopping, or when the peer has ended its side: requests that are already here are answered; the last
 /// of them says close. Not where connections live on in another process.
 bool Session::last_request() const noexcept {
+  const Loop& loop = link_.loop();
+  if (!peer_ended_ && !loop.draining && loop.announce_began == kNever) [[likely]]
+    return false;
   uint64_t of_this_one = 0;
   if (body_open() && !exchange_->head.chunked)
     of_this_one = exchange_->head.content_length - exchange_->decoder.received();
   if (input_waiting().size() > of_this_one) return false;
   if (peer_ended_) return true;
-  return !link_.loop().handing_over && (link_.loop().draining || environment_.sends_away());
+  return !loop.handing_over && (loop.draining || environment_.sends_away());
 }
 
 /// Request and answer are complete: on to the next request, or to the end.
 void Session::end_exchange() {
+  const bool more = !keep_alive_ && !input_waiting().empty();
   Exchange& exchange = *std::exchange(exchange_, nullptr);
-  bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
-  const bool more = consuming_ ? !exchange.behind.empty() : !input_.empty();
+  const bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
   note_answer(exchange);
   environment_.release(exchange);
   state_ = State::head;

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
+#include <lastcall/http/chars.hpp>
 #include <lastcall/http/request_head.hpp>
 #include <lastcall/http/status.hpp>
 
@@ -22,7 +22,7 @@ enum class PortRule : uint8_t { optional, required };
 class HostCheck {
  public:
   [[nodiscard]] bool valid(std::string_view host) noexcept {
-    return (host.size() == size_ && std::memcmp(host.data(), last_, size_) == 0) || judge(host);
+    return (host.size() == size_ && chars::equal_bytes(host.data(), last_, size_)) || judge(host);
   }
 
  private:

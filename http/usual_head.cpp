@@ -43,12 +43,14 @@ bool note_field(std::string_view name, std::string_view value, Decisive& seen) n
   }
 }
 
-/// Field lines up to the empty one and behind it; nullptr where they are not flawless, or not whole.
+/// Field lines up to the empty one and behind it; nullptr where they are not flawless, or not whole, or more
+/// than `fields` has room for, which grows elsewhere.
 const char* read_fields(const char* at, const char* end, uint32_t max_fields, std::vector<Field>& fields,
                         Decisive& seen) noexcept {
   fields.clear();
+  const size_t room = std::min<size_t>(max_fields, fields.capacity());
   while (end - at >= 2 && *at != '\r') {
-    if (fields.size() == max_fields) return nullptr;
+    if (fields.size() == room) return nullptr;
     const char* const name = at;
     at = chars::skip_token(at, end);
     if (at == name || at == end || *at != ':') return nullptr;

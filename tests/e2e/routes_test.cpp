@@ -47,6 +47,21 @@ TEST_P(Routes, PlaintextHasTheFieldsOfABenchmark) {
   EXPECT_EQ(answer.count("Date"), 1u);
 }
 
+TEST_P(Routes, JsonHoldsWhateverAParameterHolds) {
+  start();
+  const std::pair<const char*, const char*> cases[] = {
+      {"42", R"({"id":"42"})"},
+      {"a~b!c", R"({"id":"a~b!c"})"},
+      {"a%20b", R"({"id":"a b"})"},
+      {"%22", R"({"id":"\""})"},
+      {"a%5Cb", R"({"id":"a\\b"})"},
+      {"%0A%01%7F", "{\"id\":\"\\n\\u0001\x7f\"}"},
+      {"%C3%A9", "{\"id\":\"\xc3\xa9\"}"},
+      {"%FF", "{\"id\":\"\xef\xbf\xbd\"}"},  // no UTF-8: the replacement character
+  };
+  for (const auto& [id, body] : cases) EXPECT_EQ(get("/users/" + std::string(id)).body, body) << id;
+}
+
 TEST_P(Routes, DateIsAnImfFixdateOfNow) {
   start();
   std::string date = get("/plaintext").header("Date");

@@ -65,6 +65,7 @@ std::string usual_story(std::string_view bytes, const Limits& limits, const Head
   static RequestParser parser;
   static RequestHead head;
   std::string story;
+  head.fields.reserve(limits.max_fields);
   const uint32_t length = parser.read_usual(bytes, limits, head);
   if (length == 0) return story;
   LASTCALL_CHECK(result.outcome == Outcome::complete && result.length == length);

@@ -79,6 +79,7 @@ inline bool agrees_with_usual(std::string_view text, const Limits& limits, const
   static RequestParser parser;
   static RequestHead head;  // as a reactor has it: nothing may stick
   const ExactBytes bytes(text);
+  head.fields.reserve(limits.max_fields);
   const uint32_t length = parser.read_usual(bytes.view(), limits, head);
   if (length == 0) return false;
   EXPECT_TRUE(parsed.complete) << text;

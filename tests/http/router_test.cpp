@@ -251,7 +251,7 @@ TEST_F(RouterTest, AnyRouteTakesEveryMethod) {
     EXPECT_EQ(found.route, 1u);
     EXPECT_FALSE(found.automatic_head);
     EXPECT_FALSE(found.automatic_options);
-    EXPECT_EQ(found.allowed, (uint64_t{1} << kMethodCount) - 1);
+    EXPECT_EQ(found.allowed, 0u);
   }
 }
 

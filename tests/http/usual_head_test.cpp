@@ -63,6 +63,16 @@ TEST(UsualHead, NoDamagedByte) {
   }
 }
 
+TEST(UsualHead, NoMoreFieldsThanThereIsRoomFor) {
+  RequestParser parser;
+  RequestHead head;
+  head.fields.reserve(2);
+  ASSERT_EQ(head.fields.capacity(), 2u);
+  EXPECT_NE(parser.read_usual("GET / HTTP/1.1\r\nHost: a\r\nB: c\r\n\r\n", {}, head), 0u);
+  EXPECT_EQ(parser.read_usual("GET / HTTP/1.1\r\nHost: a\r\nB: c\r\nD: e\r\n\r\n", {}, head), 0u);
+  EXPECT_EQ(head.fields.capacity(), 2u);
+}
+
 TEST(UsualHead, AtTheLimitsAndBeyond) {
   const std::string head = "GET /abc HTTP/1.1\r\nHost: a\r\nB: c\r\n\r\n";
   const auto size = static_cast<uint32_t>(head.size());
