@@ -62,9 +62,9 @@ class CountedSim {
     Uncounted here;
     return sim_.recv_pause(token, fd);
   }
-  SendStatus send(Token token, int fd, std::span<const iovec> segments) {
+  SendStatus send(Token token, int fd, std::span<const iovec> segments, SendHint hint) {
     Uncounted here;
-    return sim_.send(token, fd, segments);
+    return sim_.send(token, fd, segments, hint);
   }
   void watch_start(Token token, int fd) {
     Uncounted here;

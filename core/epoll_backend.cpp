@@ -11,16 +11,17 @@ namespace {
 constexpr int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
 /// Bytes taken or -errno; signals are retried.
-ssize_t send_some(int fd, std::span<const iovec> iov) noexcept {
+ssize_t send_some(int fd, std::span<const iovec> iov, int more_flags = 0) noexcept {
+  const int flags = kSendFlags | more_flags;
   for (;;) {
     ssize_t sent = 0;
     if (iov.size() == 1) {
-      sent = transmit(fd, iov[0].iov_base, iov[0].iov_len, kSendFlags);
+      sent = transmit(fd, iov[0].iov_base, iov[0].iov_len, flags);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(iov.data());  // which sendmsg(2) only reads
       message.msg_iovlen = iov.size();
-      sent = ::sendmsg(fd, &message, kSendFlags);
+      sent = ::sendmsg(fd, &message, flags);
     }
     if (sent >= 0) return sent;
     if (errno != EINTR) return -errno;
@@ -44,12 +45,7 @@ EpollBackend::EpollBackend()
 
 EpollBackend::Slot& EpollBackend::bind(Token token, int fd) {
   LASTCALL_CHECK(fd >= 0);
-  if (token.slot >= slots_.size()) {
-    if (token.slot >= slots_.capacity())
-      slots_.reserve(std::max(token.slot + kSlotsReserved, slots_.capacity() * 2));
-    slots_.resize(token.slot + size_t{1});
-  }
-  Slot& slot = slots_[token.slot];
+  Slot& slot = slots_.at(token);
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.
   LASTCALL_CHECK(slot.standing == Op::none && slot.send == PendingSends::kNone && slot.registered == 0);
@@ -124,12 +120,12 @@ bool EpollBackend::recv_pause(Token token, int /*fd*/) {
   return true;
 }
 
-SendStatus EpollBackend::send(Token token, int fd, std::span<const iovec> iov) {
+SendStatus EpollBackend::send(Token token, int fd, std::span<const iovec> iov, SendHint hint) {
   LASTCALL_CHECK(!iov.empty() && iov.size() <= kMaxSendSegments);
   const size_t total = total_bytes(iov);
   LASTCALL_CHECK(total <= INT32_MAX);
   if (total == 0) return {0, false};
-  const ssize_t sent = send_some(fd, iov);
+  const ssize_t sent = send_some(fd, iov, hint == SendHint::last ? MSG_MORE : 0);
   if (sent == static_cast<ssize_t>(total)) return {static_cast<int32_t>(total), false};
   if (sent < 0 && sent != -EAGAIN) return {static_cast<int32_t>(sent), false};
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <lastcall/core/clock.hpp>
+#include <lastcall/core/descriptor_slots.hpp>
 #include <lastcall/core/fd.hpp>
 #include <lastcall/core/io_backend.hpp>
 #include <lastcall/core/pending_sends.hpp>
@@ -45,7 +46,8 @@ class EpollBackend {
   [[nodiscard]] int accept_now(Token token, int fd);
   void recv_start(Token token, int fd);
   bool recv_pause(Token token, int fd);
-  [[nodiscard]] SendStatus send(Token token, int fd, std::span<const iovec> iov);
+  [[nodiscard]] SendStatus send(Token token, int fd, std::span<const iovec> iov,
+                                SendHint hint = SendHint::usual);
   void watch_start(Token token, int fd);
   void watch_stop(Token token, int fd);
   void half_close(int fd) { ::shutdown(fd, SHUT_WR); }
@@ -79,11 +81,7 @@ class EpollBackend {
   };
 
   Slot& bind(Token token, int fd);
-  [[nodiscard]] Slot* find(Token token) noexcept {
-    if (token.slot >= slots_.size()) return nullptr;
-    Slot& slot = slots_[token.slot];
-    return slot.fd >= 0 && slot.token.generation == token.generation ? &slot : nullptr;
-  }
+  [[nodiscard]] Slot* find(Token token) noexcept { return slots_.find(token); }
   [[nodiscard]] Slot* find_standing(Token token, Op op) noexcept {
     Slot* slot = find(token);
     return slot != nullptr && slot->standing == op ? slot : nullptr;
@@ -109,7 +107,7 @@ class EpollBackend {
   Fd epoll_;
   Instant now_;
   bool has_pwait2_ = true;
-  std::vector<Slot> slots_;
+  DescriptorSlots<Slot> slots_;
   PendingSends sends_;
   std::vector<Refusal> refusals_;
   std::unique_ptr<std::byte[]> scratch_;

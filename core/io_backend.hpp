@@ -27,6 +27,12 @@ struct SendStatus {
   bool pending;
 };
 
+/// What is known of a send beyond its bytes; it may be ignored.
+enum class SendHint : uint8_t {
+  usual,
+  last,  ///< half_close() follows its end at once: the bytes may wait for that, to go in one packet
+};
+
 /// The I/O of one reactor: accepting and receiving are standing subscriptions, sending is a one-shot that
 /// borrows the caller's memory until it ends. Bound at compile time; used from one thread; three
 /// implementations (EpollBackend, UringBackend, and the simulated one in tests) are held to the same contract
@@ -47,8 +53,8 @@ struct SendStatus {
 ///   -errno recv_pause(token, fd)    ends the subscription: true at once, false with a last event
 ///   (-ECANCELED) to come, maybe
 ///                            after bytes that were already on their way
-///   send(token, fd, iov)     at most kMaxSendSegments; whole or pending. The memory stays the caller's and
-///   must live
+///   send(token, fd, iov, hint)  at most kMaxSendSegments; whole or pending. The memory stays the caller's
+///   and must live
 ///                            until the send has ended. A result smaller than the total means the connection
 ///                            broke
 ///   watch_start(token, fd)   an eventfd: one event (result 1) after each write or few writes; never read,
@@ -81,7 +87,7 @@ concept IoBackend = requires(B io, Token token, int fd, std::span<const iovec> i
   { io.accept_now(token, fd) } -> std::same_as<int>;
   { io.recv_start(token, fd) } -> std::same_as<void>;
   { io.recv_pause(token, fd) } -> std::same_as<bool>;
-  { io.send(token, fd, iov) } -> std::same_as<SendStatus>;
+  { io.send(token, fd, iov, SendHint()) } -> std::same_as<SendStatus>;
   { io.watch_start(token, fd) } -> std::same_as<void>;
   { io.watch_stop(token, fd) } -> std::same_as<void>;
   { io.half_close(fd) } -> std::same_as<void>;
@@ -95,9 +101,5 @@ concept IoBackend = requires(B io, Token token, int fd, std::span<const iovec> i
 };
 
 inline constexpr size_t kMaxSendSegments = 4;
-
-/// Room in the backends' tables for so many slots from the start: virtual memory, of which pages are taken by
-/// the slots that are used. A table that moves leaves as much behind again.
-inline constexpr size_t kSlotsReserved = 65'536;
 
 }  // namespace lastcall

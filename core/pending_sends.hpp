@@ -16,15 +16,16 @@
 namespace lastcall {
 
 /// A send that the kernel has taken in part: what remains, and how much is gone. The bytes stay the caller's.
-struct PendingSend {
+/// One of a single segment lies on one cache line.
+struct alignas(64) PendingSend {
   Token token;
   int32_t sent = 0;
-  int32_t error = 0;  ///< errno that ended it, 0 while it is well
-  std::array<iovec, kMaxSendSegments> segments;
+  int32_t error = 0;   ///< errno that ended it, 0 while it is well
   uint32_t first = 0;  ///< segments before this one are gone
   uint32_t end = 0;
-  msghdr message{};  ///< for the call under way; the kernel may read it until that ends
   uint32_t next_free = 0;
+  std::array<iovec, kMaxSendSegments> segments;
+  msghdr message{};  ///< for the call under way; the kernel may read it until that ends
 
   [[nodiscard]] std::span<iovec> remaining() noexcept { return {segments.data() + first, end - first}; }
   [[nodiscard]] bool done() const noexcept { return first == end; }
@@ -35,6 +36,10 @@ struct PendingSend {
   /// Takes `bytes` off the front.
   void advance(size_t bytes) noexcept {
     sent += static_cast<int32_t>(bytes);
+    if (bytes == segments[first].iov_len && first + 1 == end) [[likely]] {
+      first = end;
+      return;
+    }
     while (first < end && bytes >= segments[first].iov_len) bytes -= segments[first++].iov_len;
     if (bytes == 0) return;
     segments[first].iov_base = static_cast<char*>(segments[first].iov_base) + bytes;
@@ -57,7 +62,8 @@ class PendingSends {
     send.error = 0;
     send.first = 0;
     send.end = static_cast<uint32_t>(iov.size());
-    for (size_t i = 0; i < iov.size(); ++i) send.segments[i] = iov[i];
+    send.segments[0] = iov[0];
+    for (size_t i = 1; i < iov.size(); ++i) send.segments[i] = iov[i];
     return index;
   }
   void give(uint32_t index) noexcept {

@@ -84,12 +84,7 @@ io_uring_sqe* UringBackend::next_entry() {
 
 UringBackend::Slot& UringBackend::bind(Token token, int fd) {
   LASTCALL_CHECK(fd >= 0);
-  if (token.slot >= slots_.size()) {
-    if (token.slot >= slots_.capacity())
-      slots_.reserve(std::max(token.slot + kSlotsReserved, slots_.capacity() * 2));
-    slots_.resize(token.slot + size_t{1});
-  }
-  Slot& slot = slots_[token.slot];
+  Slot& slot = slots_.at(token);
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.
   LASTCALL_CHECK(slot.standing == Op::none && slot.send == PendingSends::kNone);
@@ -207,7 +202,7 @@ void UringBackend::watch_stop(Token token, int /*fd*/) {
   forget(*slot);  // its completions find nobody
 }
 
-SendStatus UringBackend::send(Token token, int fd, std::span<const iovec> iov) {
+SendStatus UringBackend::send(Token token, int fd, std::span<const iovec> iov, SendHint hint) {
   LASTCALL_CHECK(!iov.empty() && iov.size() <= kMaxSendSegments);
   const size_t total = total_bytes(iov);
   LASTCALL_CHECK(total <= INT32_MAX);
@@ -215,19 +210,20 @@ SendStatus UringBackend::send(Token token, int fd, std::span<const iovec> iov) {
   Slot& slot = bind(token, fd);
   LASTCALL_CHECK(slot.send == PendingSends::kNone);
   slot.send = sends_.take(token, iov);
-  submit_send(fd, sends_[slot.send]);
+  submit_send(fd, sends_[slot.send], hint == SendHint::last ? MSG_MORE : 0);
   return {0, true};
 }
 
-void UringBackend::submit_send(int fd, PendingSend& send) {
+void UringBackend::submit_send(int fd, PendingSend& send, int more_flags) {
   io_uring_sqe* entry = next_entry();
+  const int flags = kSendFlags | more_flags;
   const std::span<iovec> rest = send.remaining();
   if (rest.size() == 1) {
-    io_uring_prep_send(entry, fd, rest[0].iov_base, rest[0].iov_len, kSendFlags);
+    io_uring_prep_send(entry, fd, rest[0].iov_base, rest[0].iov_len, flags);
   } else {
     send.message.msg_iov = rest.data();
     send.message.msg_iovlen = rest.size();
-    io_uring_prep_sendmsg(entry, fd, &send.message, kSendFlags);
+    io_uring_prep_sendmsg(entry, fd, &send.message, flags);
   }
   io_uring_sqe_set_data64(entry, name_of(send.token, Op::send, 0));
 }

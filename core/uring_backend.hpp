@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <lastcall/core/clock.hpp>
+#include <lastcall/core/descriptor_slots.hpp>
 #include <lastcall/core/io_backend.hpp>
 #include <lastcall/core/pending_sends.hpp>
 #include <lastcall/core/socket_calls.hpp>
@@ -51,7 +52,8 @@ class UringBackend {
   [[nodiscard]] int accept_now(Token token, int fd);
   void recv_start(Token token, int fd);
   bool recv_pause(Token token, int fd) { return stop(token, fd, Op::recv); }
-  [[nodiscard]] SendStatus send(Token token, int fd, std::span<const iovec> iov);
+  [[nodiscard]] SendStatus send(Token token, int fd, std::span<const iovec> iov,
+                                SendHint hint = SendHint::usual);
   void watch_start(Token token, int fd);
   void watch_stop(Token token, int fd);
   void half_close(int fd) { ::shutdown(fd, SHUT_WR); }
@@ -100,11 +102,7 @@ class UringBackend {
 
   Slot& bind(Token token, int fd);
   static void forget(Slot& slot) noexcept { slot = Slot{.epoch = slot.epoch}; }
-  [[nodiscard]] Slot* find(Token token) noexcept {
-    if (token.slot >= slots_.size()) return nullptr;
-    Slot& slot = slots_[token.slot];
-    return slot.fd >= 0 && slot.token.generation == token.generation ? &slot : nullptr;
-  }
+  [[nodiscard]] Slot* find(Token token) noexcept { return slots_.find(token); }
   /// The slot whose subscription a completion belongs to.
   [[nodiscard]] Slot* find_standing(Token name) noexcept {
     Slot* slot = find(name);
@@ -116,7 +114,7 @@ class UringBackend {
   void arm_late();
   void cancel(Slot& slot);
   bool stop(Token token, int fd, Op op);
-  void submit_send(int fd, PendingSend& send);
+  void submit_send(int fd, PendingSend& send, int more_flags = 0);
   [[nodiscard]] bool continue_send(int fd, PendingSend& send, int32_t result);
   [[nodiscard]] static bool is_passing(Op op, int32_t result) noexcept;
   void retry(Slot& slot, int32_t result);
@@ -144,7 +142,7 @@ class UringBackend {
   Ring ring_;
   Instant now_;
   UringBuffers buffers_;
-  std::vector<Slot> slots_;
+  DescriptorSlots<Slot> slots_;
   PendingSends sends_;
   std::vector<Token> starved_;
   std::vector<Token> late_;  // ended by themselves, to be armed before the next sleep

@@ -29,6 +29,7 @@ namespace lastcall {
 ///   on_end_of_stream()       the peer will send no more
 ///   on_output_room()         what was prepared has gone to the kernel, or is about to: go on writing
 ///   active()                 at least one byte of a request has come that is not answered in full
+///   rests()                  it is not, has no close_wish(), and does not wait for on_output_room()
 ///   close_wish(), close_reason()
 ///   deadline()               when on_deadline() is due, kNever for never; asked often. While the connection
 ///                            is not active the worker closes it as idle then, and does not call
@@ -61,6 +62,7 @@ concept Protocol = requires(P p, typename P::Environment& environment, Link& lin
   { p.on_end_of_stream() } -> std::same_as<void>;
   { p.on_output_room() } -> std::same_as<void>;
   { p.active() } -> std::same_as<bool>;
+  { p.rests() } -> std::same_as<bool>;
   { p.close_wish() } -> std::same_as<CloseWish>;
   { p.close_reason() } -> std::same_as<CloseReason>;
   { p.deadline() } -> std::same_as<Instant>;

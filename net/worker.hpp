@@ -114,12 +114,18 @@ class Worker {
 
   // worker_io.hpp: events, sending, closing, timeouts
   void on_event(const Event& event);
+  void on_other_event(const Event& event);
   void on_timer(Timer& timer);
   void on_receive(Conn& connection, const Event& event);
+  void on_receive_end(Conn& connection, int32_t result);
   void on_sent(Conn& connection, const Event& event);
   void settle_dirty();
+  void tell_of_room(Conn& connection);
+  [[nodiscard]] bool rests(const Conn& connection) const noexcept;
+  void rest(Conn& connection);
   void settle(Conn& connection);
   [[nodiscard]] bool pump(Conn& connection);
+  [[nodiscard]] SendHint hint_for(const Conn& connection) const noexcept;
   [[nodiscard]] size_t take_lasting(Conn& connection, std::span<iovec> segments);
   [[nodiscard]] bool send(Conn& connection);
   void account_sent(Conn& connection, int32_t result);

@@ -96,17 +96,20 @@ void Worker<B, P>::turn() {
 
 template <class B, class P>
 void Worker<B, P>::on_event(const Event& event) {
+  if (event.token.kind != kConnection) [[unlikely]]
+    return on_other_event(event);
+  Conn* connection = connections_.find(event.token);
+  if (connection == nullptr) return;
+  if (event.token.op == Op::recv) {
+    on_receive(*connection, event);
+  } else {
+    on_sent(*connection, event);
+  }
+}
+
+template <class B, class P>
+[[gnu::noinline]] void Worker<B, P>::on_other_event(const Event& event) {
   switch (event.token.kind) {
-    case kConnection: {
-      Conn* connection = connections_.find(event.token);
-      if (connection == nullptr) return;
-      if (event.token.op == Op::recv) {
-        on_receive(*connection, event);
-      } else {
-        on_sent(*connection, event);
-      }
-      return;
-    }
     case kListener: on_accept(*listeners_[event.token.slot - kFirstListener], event); return;
     case kBroadcast: on_phase(); return;
     default: LASTCALL_CHECK(false);
@@ -153,19 +156,24 @@ void Worker<B, P>::on_receive(Conn& connection, const Event& event) {
     std::string_view bytes(reinterpret_cast<const char*>(event.bytes.data()), event.bytes.size());
     if (connection.rare_ != nullptr)
       connection.rare_->unheard -= std::min(connection.rare_->unheard, bytes.size());
-    if (connection.state_ == State::open) {
+    if (connection.state_ == State::open) [[likely]] {
       connection.protocol_.on_bytes(bytes);
     } else if (connection.late_counts_) {
       add(loop_.counters.late_requests, 1);
       connection.late_counts_ = false;
     }
   }
-  if (!event.last) return;
+  if (event.last) [[unlikely]]
+    on_receive_end(connection, event.result);
+}
+
+template <class B, class P>
+[[gnu::noinline]] void Worker<B, P>::on_receive_end(Conn& connection, int32_t result) {
   connection.receiving_ = false;
   connection.receive_ending_ = false;
-  if (event.result == -ECANCELED) return;  // a pause; settle() knows whether to go on
+  if (result == -ECANCELED) return;  // a pause; settle() knows whether to go on
   connection.peer_ended_ = true;
-  if (event.result < 0) {
+  if (result < 0) {
     if (connection.state_ == State::open) end(connection, CloseReason::peer_reset);
   } else if (connection.state_ == State::open) {
     connection.protocol_.on_end_of_stream();
@@ -179,7 +187,12 @@ void Worker<B, P>::on_sent(Conn& connection, const Event& event) {
   // From here on it is the time for a look at the client again.
   if (connection.reason_ == CloseReason::none) connection.due_ = loop_.now + kPeerCheck;
   account_sent(connection, event.result);
-  connection.touch();
+  tell_of_room(connection);
+  if (!connection.dirty_ && rests(connection)) [[likely]] {
+    rest(connection);
+  } else {
+    connection.touch();
+  }
 }
 
 template <class B, class P>
@@ -191,22 +204,62 @@ void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
     connection.bytes_sent_ += static_cast<uint64_t>(result);
     add(loop_.counters.bytes_sent, static_cast<uint64_t>(result));
   }
-  if (result >= 0 && static_cast<size_t>(result) == total) return;
+  if (result >= 0 && static_cast<size_t>(result) == total) {
+    // At once, since the answer may be waiting for it.
+    if (connection.sends_last_) [[unlikely]]
+      io().half_close(connection.fd_);
+    return;
+  }
   if (connection.state_ != State::ending) end(connection, CloseReason::peer_reset);
 }
 
+/// Whatever was written is sent first, one send behind the other: a system call displaces the code of a turn
+/// from the nearest cache, so that what lies between two of them runs at the pace of the next one.
 template <class B, class P>
 void Worker<B, P>::settle_dirty() {
-  Link* list = std::exchange(loop_.dirty, nullptr);
+  for (auto* each = static_cast<Conn*>(loop_.dirty); each != nullptr;) {
+    Conn& connection = *each;
+    each = static_cast<Conn*>(connection.next_dirty_);
+    if (connection.state_ == State::open && !connection.sending_ && !connection.prepared_.empty())
+      static_cast<void>(send(connection));
+  }
+  auto* list = static_cast<Conn*>(std::exchange(loop_.dirty, nullptr));
   while (list != nullptr) {
-    auto& connection = static_cast<Conn&>(*list);
-    list = connection.next_dirty_;
-    settle(connection);  // stays marked dirty inside, so that touch() there does nothing
+    Conn& connection = *list;
+    list = static_cast<Conn*>(connection.next_dirty_);
+    tell_of_room(connection);
+    if (rests(connection)) [[likely]] {
+      connection.dirty_ = false;
+      rest(connection);
+    } else {
+      settle(connection);  // stays marked dirty inside, so that touch() there does nothing
+    }
   }
 }
 
 template <class B, class P>
-void Worker<B, P>::settle(Conn& connection) {
+void Worker<B, P>::tell_of_room(Conn& connection) {
+  if (connection.state_ == State::open && !connection.sending_ && !connection.has_output())
+    connection.protocol_.on_output_room();
+}
+
+/// Nothing is to be done for it until its next request comes, or what it sends has left.
+template <class B, class P>
+bool Worker<B, P>::rests(const Conn& connection) const noexcept {
+  return connection.state_ == State::open && connection.receiving_ && !connection.receive_ending_ &&
+         !connection.peer_ended_ && !connection.leaving_ && !connection.input_paused_ &&
+         connection.rare_ == nullptr && connection.prepared_.empty() && connection.protocol_.rests() &&
+         successor_ == nullptr;
+}
+
+template <class B, class P>
+void Worker<B, P>::rest(Conn& connection) {
+  count(connection);
+  arm(connection);
+}
+
+template <class B, class P>
+[[gnu::noinline]] void Worker<B, P>::settle(Conn& connection) {
   bool more = connection.state_ == State::open && pump(connection);
   if (release_if_ended(connection)) return;
   connection.dirty_ = false;
@@ -232,6 +285,16 @@ bool Worker<B, P>::pump(Conn& connection) {
   return false;
 }
 
+/// Of a send that takes all that was prepared.
+template <class B, class P>
+SendHint Worker<B, P>::hint_for(const Conn& connection) const noexcept {
+  const CloseWish wish = connection.protocol_.close_wish();
+  if (wish == CloseWish::none) [[likely]]
+    return SendHint::usual;
+  const bool ends = wish == CloseWish::direct || wish == CloseWish::linger;
+  return ends && !connection.has_output() ? SendHint::last : SendHint::usual;
+}
+
 /// What is lent goes along, and what the protocol lends next as far as there is room: each send may wake the
 /// client, so few large ones are cheaper than many.
 template <class B, class P>
@@ -253,11 +316,14 @@ size_t Worker<B, P>::take_lasting(Conn& connection, std::span<iovec> segments) {
 template <class B, class P>
 bool Worker<B, P>::send(Conn& connection) {
   connection.in_flight_.swap(connection.prepared_);
-  std::array<iovec, kMaxSendSegments> segments{
-      {{.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()}}};
+  std::array<iovec, kMaxSendSegments> segments;
+  segments[0] = {.iov_base = connection.in_flight_.data(), .iov_len = connection.in_flight_.size()};
   size_t count = connection.in_flight_.empty() ? 0 : 1;
-  count += take_lasting(connection, std::span(segments).subspan(count));
-  SendStatus status = io().send(connection.token(), connection.fd_, {segments.data(), count});
+  if (connection.rare_ != nullptr) [[unlikely]]
+    count += take_lasting(connection, std::span(segments).subspan(count));
+  const SendHint hint = hint_for(connection);
+  connection.sends_last_ = hint == SendHint::last;
+  SendStatus status = io().send(connection.token(), connection.fd_, {segments.data(), count}, hint);
   if (status.pending) {
     connection.sending_ = true;
     // One that is forced keeps the end it was given.

@@ -123,14 +123,15 @@ class Contract : public testing::Test {
     }
   }
   /// The segments' memory must live until send_end; the iovecs are gone at once.
-  SendStatus send(Named named, std::initializer_list<std::string_view> segments) {
+  SendStatus send(Named named, std::initializer_list<std::string_view> segments,
+                  SendHint hint = SendHint::usual) {
     std::vector<iovec> iov;
     for (std::string_view segment : segments)
       iov.push_back({const_cast<char*>(segment.data()), segment.size()});
     State& sender = state(named);
     sender.sending = true;
     sender.send_end.reset();
-    SendStatus status = io().send(named.token, named.fd, iov);
+    SendStatus status = io().send(named.token, named.fd, iov, hint);
     if (!status.pending) {
       sender.sending = false;
       sender.send_end = status.result;
@@ -138,8 +139,9 @@ class Contract : public testing::Test {
     std::ranges::fill(iov, iovec{.iov_base = nullptr, .iov_len = SIZE_MAX});
     return status;
   }
-  void send_and_wait(Named named, std::initializer_list<std::string_view> segments) {
-    if (send(named, segments).pending) {
+  void send_and_wait(Named named, std::initializer_list<std::string_view> segments,
+                     SendHint hint = SendHint::usual) {
+    if (send(named, segments, hint).pending) {
       EXPECT_TRUE(run_until([&] { return !state(named).sending; }));
     }
   }

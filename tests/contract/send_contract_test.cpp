@@ -35,6 +35,30 @@ TYPED_TEST(SendContract, WholeInlineOrPending) {
   EXPECT_TRUE(this->run_until([&] { return (got += peer.read_all()) == "hello"; }));
 }
 
+TYPED_TEST(SendContract, ALastSendComesWithTheEnd) {
+  auto [server, peer] = this->pair();
+  this->send_and_wait(server, {"good", "bye"}, SendHint::last);
+  EXPECT_EQ(this->state(server).send_end, 7);
+  this->io().half_close(server.fd);
+  std::string got;
+  EXPECT_TRUE(this->run_until([&] { return (got += peer.read_all()) == "goodbye" && peer.saw_eof(); }));
+}
+
+TYPED_TEST(SendContract, ALargeLastSendComesWholeToASlowReader) {
+  auto [server, peer] = this->pair();
+  std::string bytes = pattern(8 << 20);
+  this->send(server, {bytes}, SendHint::last);
+  std::string got;
+  EXPECT_TRUE(this->run_until([&] {
+    got += peer.take(100'000);
+    return !this->state(server).sending;
+  }));
+  EXPECT_EQ(this->state(server).send_end, static_cast<int>(bytes.size()));
+  this->io().half_close(server.fd);
+  EXPECT_TRUE(this->run_until([&] { return (got += peer.take(100'000)).size() >= bytes.size(); }));
+  EXPECT_TRUE(got == bytes);
+}
+
 TYPED_TEST(SendContract, SegmentsAreSentInOrderEmptyOnesToo) {
   auto [server, peer] = this->pair();
   this->send_and_wait(server, {"HTTP/1.1 ", "", "200", " OK"});

@@ -82,6 +82,20 @@ TEST_P(LastingPieces, StayBehindWhatIsCopiedBeforeThem) {
   EXPECT_EQ(sends_of(1), 2u);
 }
 
+/// The send of the lent piece is not the last one.
+TEST_P(LastingPieces, OfAnAnswerThatClosesComeBeforeTheEnd) {
+  add(50'000);
+  add(10);
+  SimServer server(GetParam().options(1), {}, {}, routes());
+  SimPeer peer = server.connect();
+  peer.write("POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  server.run_for(1s);
+  const Answer answer = parse_answer(peer.read_all());
+  EXPECT_TRUE(answer.whole && answer.body == body());
+  EXPECT_TRUE(peer.saw_eof());
+  EXPECT_EQ(server.last_sends(), 1u);
+}
+
 TEST_P(LastingPieces, OfTheNextAnswerStayBehindItsHead) {
   add(50'000);
   add(50'000);

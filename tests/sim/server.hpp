@@ -104,6 +104,8 @@ class SimServer {
     worker_.reset();
   }
 
+  /// Sends that were said to be their connection's last.
+  [[nodiscard]] size_t last_sends() { return worker_->io().last_sends(); }
   void share(bool shared) { worker_->sweep_listeners(shared); }
   /// As of another process.
   void adopt(int fd, std::string_view note) { worker_->adopt(Fd(fd), note); }

@@ -86,12 +86,13 @@ bool SimBackend::recv_pause(Token token, int fd) {
   return stop(bind(token, fd).recv, token);
 }
 
-SendStatus SimBackend::send(Token token, int fd, std::span<const iovec> segments) {
+SendStatus SimBackend::send(Token token, int fd, std::span<const iovec> segments, SendHint hint) {
   Descriptor& descriptor = bind(token, fd);
   LASTCALL_CHECK(!descriptor.send);
   network_->count_send();
   LASTCALL_CHECK(!segments.empty() && segments.size() <= kMaxSendSegments);
-  Send send{.token = with_op(token, Op::send)};
+  Send send{.token = with_op(token, Op::send), .last = hint == SendHint::last};
+  if (send.last) ++last_sends_;
   std::ranges::copy(segments, send.segments.begin());
   for (const iovec& segment : segments) send.size += segment.iov_len;
   if (chance(&SimOptions::pending_send)) {
@@ -108,7 +109,13 @@ SendStatus SimBackend::send(Token token, int fd, std::span<const iovec> segments
       return {.result = send.done != 0 ? static_cast<int>(send.done) : result, .pending = false};
     send.done += static_cast<size_t>(result);
   }
+  on_whole(descriptor, send);
   return {.result = static_cast<int>(send.done), .pending = false};
+}
+
+/// A kernel may keep the bytes of a last send until the end comes.
+void SimBackend::on_whole(Descriptor& descriptor, const Send& send) noexcept {
+  descriptor.owes_end = send.last && !descriptor.ended;
 }
 
 std::string_view SimBackend::Send::rest() const {
@@ -139,7 +146,19 @@ void SimBackend::watch_stop(Token token, int fd) {
 void SimBackend::half_close(int fd) {
   Descriptor* descriptor = find(fd);
   LASTCALL_CHECK(descriptor == nullptr || !descriptor->send);  // would cut the send short
+  if (descriptor != nullptr) {
+    descriptor->ended = true;
+    descriptor->owes_end = false;
+  }
   network_->shutdown_write(fd);
+}
+
+void SimBackend::abort(int fd) {
+  if (Descriptor* descriptor = find(fd)) {
+    descriptor->ended = true;
+    descriptor->owes_end = false;
+  }
+  network_->shutdown_both(fd);
 }
 
 void SimBackend::close(Token token, int fd) {
@@ -151,6 +170,7 @@ void SimBackend::release(Token token, int fd) {
   if (Descriptor* descriptor = find(fd)) {
     LASTCALL_CHECK(descriptor->slot == token.slot && descriptor->generation == token.generation);
     LASTCALL_CHECK(!descriptor->busy());  // operations must have ended before
+    LASTCALL_CHECK(!descriptor->owes_end);
     slots_.erase(descriptor->slot);
     descriptors_.erase(fd);
   }
@@ -160,6 +180,7 @@ void SimBackend::release(Token token, int fd) {
 
 void SimBackend::run(Instant until, const Sink& sink) {
   LASTCALL_CHECK(!std::exchange(waiting_, true));
+  for (const auto& [fd, descriptor] : descriptors_) LASTCALL_CHECK(!descriptor.owes_end);
   while (true) {
     network_->run_due();
     Outcome outcome = turn(sink);
@@ -274,7 +295,9 @@ SimBackend::Outcome SimBackend::poll_send(int fd, const Sink& sink) {
   }
   if (result == -EAGAIN) return send.done == before ? Outcome::idle : Outcome::moved;
   if (result >= 0 || send.done != 0) result = static_cast<int>(send.done);
-  descriptors_.at(fd).send.reset();
+  Descriptor& descriptor = descriptors_.at(fd);
+  if (send.done == send.size) on_whole(descriptor, send);
+  descriptor.send.reset();
   sink(Event{.token = token, .result = result, .last = true, .bytes = {}});
   return Outcome::delivered;
 }

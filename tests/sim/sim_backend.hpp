@@ -53,11 +53,11 @@ class SimBackend {
   int accept_now(Token token, int fd);
   void recv_start(Token token, int fd);
   bool recv_pause(Token token, int fd);
-  SendStatus send(Token token, int fd, std::span<const iovec> segments);
+  SendStatus send(Token token, int fd, std::span<const iovec> segments, SendHint hint = SendHint::usual);
   void watch_start(Token token, int fd);
   void watch_stop(Token token, int fd);
   void half_close(int fd);
-  void abort(int fd) { network_->shutdown_both(fd); }
+  void abort(int fd);
   void close(Token token, int fd);
   void release(Token token, int fd);
   [[nodiscard]] int unread(int fd) const { return network_->unread(fd); }
@@ -68,6 +68,7 @@ class SimBackend {
     run(until, [&sink](const Event& event) { sink(event); });
   }
 
+  [[nodiscard]] size_t last_sends() const noexcept { return last_sends_; }  ///< that were hinted to be it
   [[nodiscard]] size_t in_flight()
       const noexcept;  ///< started operations that have not ended, watches included
 
@@ -84,6 +85,7 @@ class SimBackend {
     std::array<iovec, kMaxSendSegments> segments{};
     size_t size = 0;  // bytes in all
     size_t done = 0;
+    bool last = false;                            // by its hint
     [[nodiscard]] std::string_view rest() const;  // of the segment that is being sent
   };
   struct Descriptor {
@@ -91,6 +93,8 @@ class SimBackend {
     uint16_t generation = 0;
     std::optional<Subscription> accept, recv;
     std::optional<Send> send;
+    bool ended = false;     // our side: half_close() or abort()
+    bool owes_end = false;  // its last send has ended, and half_close() has to come before the next wait
     [[nodiscard]] bool busy() const { return accept || recv || send; }
   };
   struct Watch {
@@ -112,12 +116,14 @@ class SimBackend {
   Descriptor* find(int fd);
   bool stop(std::optional<Subscription>& subscription, Token token);
   bool chance(double SimOptions::*probability);
+  void on_whole(Descriptor& descriptor, const Send& send) noexcept;
 
   SimNetwork* network_;
   std::map<int, Descriptor> descriptors_;  // by number: the same order in every run
   std::map<uint32_t, int> slots_;          // who has a slot
   std::map<uint32_t, Watch> watches_;      // by slot
   Fd eventfds_;                            // an epoll of the real ones; made when there is one
+  size_t last_sends_ = 0;
   bool waiting_ = false;
 };
 

@@ -42,6 +42,38 @@ TEST_P(WorkerTest, ServesAndKeepsTheConnection) {
   expect_one(server, server.counters().completed);
 }
 
+/// … so that the answer goes in one packet with the end. SimBackend insists on that end.
+TEST_P(WorkerTest, OnlyAnAnswerThatClosesIsALastSend) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/plaintext"));
+  server.run_for(1s);
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 200);
+  EXPECT_EQ(server.last_sends(), 0u);
+  peer.write("GET /plaintext HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  server.run_for(1s);
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 200);
+  EXPECT_TRUE(peer.saw_eof());
+  EXPECT_EQ(server.last_sends(), 1u);
+  expect_one(server, server.counters().completed);
+}
+
+/// The second request has to wait for room, and nothing else reminds anybody of it.
+TEST_P(WorkerTest, ARequestThatWaitsForRoomIsAnsweredOnceThereIsSome) {
+  auto large = [](const Request&, Response& response) { response.text(std::string(70'000, 'x')); };
+  std::vector<Route> routes;
+  routes.push_back({.pattern = "/large", .handler = large, .options = {}});
+  SimServer server(sim(), {}, {}, std::move(routes));
+  SimPeer peer = server.connect();
+  const std::string request = "POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+  peer.write(request + request);
+  server.run_for(1s);
+  const auto answers = parse_answers(peer.read_all());
+  ASSERT_TRUE(answers);
+  ASSERT_EQ(answers->size(), 2u);
+  for (const Answer& answer : *answers) EXPECT_EQ(answer.body.size(), 70'000u);
+}
+
 TEST_P(WorkerTest, DateFollowsTheWallClock) {
   SimServer server(sim());
   SimPeer peer = server.connect();

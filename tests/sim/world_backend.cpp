@@ -160,7 +160,7 @@ bool WorldBackend::recv_pause(Token token, int fd) {
 
 // --- sending
 
-SendStatus WorldBackend::send(Token token, int fd, std::span<const iovec> segments) {
+SendStatus WorldBackend::send(Token token, int fd, std::span<const iovec> segments, SendHint hint) {
   world_.interlude(reactor_);
   size_t total = 0;
   for (const iovec& segment : segments) total += segment.iov_len;
@@ -180,7 +180,8 @@ SendStatus WorldBackend::send(Token token, int fd, std::span<const iovec> segmen
     withheld = static_cast<int>(part.iov_len - part.iov_len / kPartOfSend);
     part.iov_len /= kPartOfSend;
   }
-  SendStatus status = inner_.send(token, fd, withheld != 0 ? std::span<const iovec>(&part, 1) : segments);
+  SendStatus status =
+      inner_.send(token, fd, withheld != 0 ? std::span<const iovec>(&part, 1) : segments, hint);
   world_.trace("r%u sends %zu to c%zu: %s %d", reactor_.id, total, flow.id,
                status.pending ? "pending" : "result", status.result);
   if (!status.pending) {

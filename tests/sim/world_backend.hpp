@@ -39,7 +39,7 @@ class WorldBackend {
   int accept_now(Token token, int fd);
   void recv_start(Token token, int fd);
   bool recv_pause(Token token, int fd);
-  SendStatus send(Token token, int fd, std::span<const iovec> segments);
+  SendStatus send(Token token, int fd, std::span<const iovec> segments, SendHint hint = SendHint::usual);
   void watch_start(Token token, int fd);
   void watch_stop(Token token, int fd);
   void half_close(int fd);
