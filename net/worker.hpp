@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,13 +113,24 @@ class Worker {
     bool stopping = false;
   };
 
-  // worker_io.hpp: events, sending, closing, timeouts
+  // worker_io.hpp: events, closing
   void on_event(const Event& event);
   void on_other_event(const Event& event);
   void on_timer(Timer& timer);
   void on_receive(Conn& connection, const Event& event);
   void on_receive_end(Conn& connection, int32_t result);
+  void fulfil_close_wish(Conn& connection);
+  void linger(Conn& connection, CloseReason reason);
+  void end(Conn& connection, CloseReason reason);
+  [[nodiscard]] bool release_if_ended(Conn& connection);
+  void stop_receiving(Conn& connection);
+  void detach(Conn& connection);
+  void steer_input(Conn& connection);
+  void count(Conn& connection);
+
+  // worker_output.hpp: what is sent
   void on_sent(Conn& connection, const Event& event);
+  void account_sent(Conn& connection, int32_t result);
   void settle_dirty();
   void tell_of_room(Conn& connection);
   [[nodiscard]] bool rests(const Conn& connection) const noexcept;
@@ -128,22 +140,14 @@ class Worker {
   [[nodiscard]] SendHint hint_for(const Conn& connection) const noexcept;
   [[nodiscard]] size_t take_lasting(Conn& connection, std::span<iovec> segments);
   [[nodiscard]] bool send(Conn& connection);
-  void account_sent(Conn& connection, int32_t result);
-  void fulfil_close_wish(Conn& connection);
-  void linger(Conn& connection, CloseReason reason);
-  void end(Conn& connection, CloseReason reason);
-  [[nodiscard]] bool release_if_ended(Conn& connection);
-  void stop_receiving(Conn& connection);
-  void detach(Conn& connection);
-  void steer_input(Conn& connection);
-  void count(Conn& connection);
+
+  // worker_due.hpp: what is due when
   [[nodiscard]] Instant due(Conn& connection);
   void arm(Conn& connection);
   void on_due(Conn& connection);
   void close_idle(Conn& connection);
   void check_peer(Conn& connection);
   [[nodiscard]] bool is_unheard(Conn& connection);
-
   void arm_beat();
   void beat();
 
@@ -209,7 +213,9 @@ class Worker {
 }  // namespace lastcall
 
 #include <lastcall/net/worker_accept.hpp>    // IWYU pragma: export
+#include <lastcall/net/worker_due.hpp>       // IWYU pragma: export
 #include <lastcall/net/worker_handover.hpp>  // IWYU pragma: export
 #include <lastcall/net/worker_io.hpp>        // IWYU pragma: export
 #include <lastcall/net/worker_list.hpp>      // IWYU pragma: export
+#include <lastcall/net/worker_output.hpp>    // IWYU pragma: export
 #include <lastcall/net/worker_stop.hpp>      // IWYU pragma: export
