@@ -58,6 +58,17 @@ TEST_P(WorkerTest, OnlyAnAnswerThatClosesIsALastSend) {
   expect_one(server, server.counters().completed);
 }
 
+/// To the client an end in order would be that of the body.
+TEST_P(WorkerTest, APartOfABodyWithoutALengthIsNoLastSend) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/throw-later", "", "1.0"));
+  server.run_for(10s);
+  EXPECT_GT(peer.read_all().size(), 0u);
+  EXPECT_EQ(server.last_sends(), 0u);
+  EXPECT_EQ(server.ended(), 1u);
+}
+
 /// The second request has to wait for room, and nothing else reminds anybody of it.
 TEST_P(WorkerTest, ARequestThatWaitsForRoomIsAnsweredOnceThereIsSome) {
   auto large = [](const Request&, Response& response) { response.text(std::string(70'000, 'x')); };
