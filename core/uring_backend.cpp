@@ -223,7 +223,7 @@ void UringBackend::submit_send(int fd, PendingSend& send, int more_flags) {
   } else {
     send.message.msg_iov = rest.data();
     send.message.msg_iovlen = rest.size();
-    io_uring_prep_sendmsg(entry, fd, &send.message, flags);
+    io_uring_prep_sendmsg(entry, fd, &send.message, static_cast<unsigned>(flags));
   }
   io_uring_sqe_set_data64(entry, name_of(send.token, Op::send, 0));
 }
