@@ -29,8 +29,6 @@ class DescriptorSlots {
   }
   /// The one of a token that at() was called with.
   [[nodiscard]] State& operator[](uint32_t slot) noexcept { return begin_[slot]; }
-  [[nodiscard]] auto begin() noexcept { return states_.begin(); }
-  [[nodiscard]] auto end() noexcept { return states_.end(); }
 
  private:
   // Room for so many from the start: virtual memory, of which pages are taken by the slots that are used. A
@@ -44,7 +42,7 @@ class DescriptorSlots {
     size_ = static_cast<uint32_t>(states_.size());
   }
 
-  State* begin_ = nullptr;
+  State* begin_ = nullptr;  // of the vector, whose own size() divides by that of a State
   uint32_t size_ = 0;
   std::vector<State> states_;
 };
