@@ -102,6 +102,13 @@ bool EpollBackend::accept_stop(Token token, int /*fd*/) {
   return true;
 }
 
+/// As many as expected, and maybe more, which the next wait reports.
+void EpollBackend::on_full_wakeup(Slot& listener) noexcept {
+  if (++listener.full_wakeups < kFullWakeups) return;
+  listener.full_wakeups = 0;
+  listener.accepts = static_cast<uint8_t>(std::min(2 * listener.accepts, int{kAcceptsPerWakeup}));
+}
+
 int EpollBackend::accept_now(Token /*token*/, int fd) {
   set_nonblocking(fd, true);
   return accept_one(fd, SOCK_NONBLOCK);

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -32,7 +33,10 @@ class EpollBackend {
   static constexpr int kEventsPerWait = 256;
   static constexpr int kReadsPerWakeup =
       4;  ///< full reads of one connection before the others get their turn
-  static constexpr int kAcceptsPerWakeup = 64;  ///< accepts of one listener, likewise
+  static constexpr uint8_t kAcceptsPerWakeup = 64;  ///< accepts of one listener, likewise, at most
+  /// … of which it takes as many as there were to take the last times: an accept4 that finds nothing has made
+  /// a file and a socket before it looks. So many wakeups that found enough, and the next one tries for twice.
+  static constexpr uint8_t kFullWakeups = 8;
 
   EpollBackend();  ///< throws std::system_error
   EpollBackend(const EpollBackend&) = delete;
@@ -72,6 +76,8 @@ class EpollBackend {
     uint32_t send = PendingSends::kNone;
     Op standing = Op::none;  // the subscription that is wanted
     uint8_t registered = 0;  // the readiness asked of the kernel: may hold more than is wanted
+    uint8_t accepts = 1;     // of a listener: how many its next wakeup takes
+    uint8_t full_wakeups = 0;  // in a row that took so many
   };
 
   /// A registration that the kernel refused (ENOSPC, ENOMEM, EPERM): reported by the next wait.
@@ -99,6 +105,7 @@ class EpollBackend {
   void on_writable(Token token, Sink& sink);
   template <class Sink>
   void on_connections(Token token, Sink& sink);
+  static void on_full_wakeup(Slot& listener) noexcept;
   template <class Sink>
   void report_refusals(Sink& sink);
   template <class Sink>
@@ -179,13 +186,18 @@ void EpollBackend::end_send(Slot& slot, int32_t result, Sink& sink) {
 
 template <class Sink>
 void EpollBackend::on_connections(Token token, Sink& sink) {
-  for (int accepts = 0; accepts < kAcceptsPerWakeup; ++accepts) {
+  for (uint8_t accepts = 0;; ++accepts) {
     Slot* slot = find_standing(token, Op::accept);
     if (slot == nullptr) return;  // stopped by the sink
+    if (accepts == slot->accepts) return on_full_wakeup(*slot);
     const Token name = with_op(slot->token, Op::accept);
     const int accepted = accept_one(slot->fd, SOCK_NONBLOCK);
-    if (accepted == -EAGAIN || (accepted < 0 && is_transient_accept_error(-accepted)))
-      return;  // epoll comes again
+    if (accepted == -EAGAIN) {
+      slot->accepts = std::max(accepts, uint8_t{1});
+      slot->full_wakeups = 0;
+      return;
+    }
+    if (accepted < 0 && is_transient_accept_error(-accepted)) return;  // epoll comes again
     if (accepted < 0) {
       set_interest(*slot, 0);
       slot->standing = Op::none;

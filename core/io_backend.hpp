@@ -30,7 +30,7 @@ struct SendStatus {
 /// What is known of a send beyond its bytes; it may be ignored.
 enum class SendHint : uint8_t {
   usual,
-  last,  ///< half_close() follows its end at once: the bytes may wait for that, to go in one packet
+  last,  ///< half_close() or close() follows its end at once: the bytes may wait for that, to go in one packet
 };
 
 /// The I/O of one reactor: accepting and receiving are standing subscriptions, sending is a one-shot that

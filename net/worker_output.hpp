@@ -33,8 +33,9 @@ void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
     add(loop_.counters.bytes_sent, static_cast<uint64_t>(result));
   }
   if (result >= 0 && static_cast<size_t>(result) == total) {
-    // At once, since the answer may be waiting for it.
-    if (connection.sends_last_) [[unlikely]]
+    // At once, since the answer may be waiting for it; who sends nothing more is about to be closed.
+    if (connection.sends_last_ &&
+        (connection.receiving_ || connection.protocol_.close_wish() != CloseWish::direct)) [[unlikely]]
       io().half_close(connection.fd_);
     return;
   }
@@ -151,6 +152,8 @@ bool Worker<B, P>::send(Conn& connection) {
     count += take_lasting(connection, std::span(segments).subspan(count));
   const SendHint hint = hint_for(connection);
   connection.sends_last_ = hint == SendHint::last;
+  if (connection.sends_last_ && connection.protocol_.close_wish() == CloseWish::direct) [[unlikely]]
+    stop_receiving(connection);
   SendStatus status = io().send(connection.token(), connection.fd_, {segments.data(), count}, hint);
   if (status.pending) {
     connection.sending_ = true;

@@ -9,6 +9,8 @@
 namespace lastcall::contract {
 namespace {
 
+enum class By : uint8_t { half_close, close };
+
 template <class H>
 class PacketsContract : public Contract<H> {
  protected:
@@ -21,11 +23,15 @@ class PacketsContract : public Contract<H> {
   }
 
   /// Those that an answer and the end behind it take.
-  uint32_t segments_of_an_end(SendHint hint) {
+  uint32_t segments_of_an_end(SendHint hint, By by) {
     auto [server, peer] = this->pair();
     const uint32_t before = segments_in(peer.fd());
     this->send_and_wait(server, {"goodbye"}, hint);
-    this->io().half_close(server.fd);
+    if (by == By::half_close) {
+      this->io().half_close(server.fd);
+    } else {
+      this->close(server);
+    }
     std::string got;
     EXPECT_TRUE(this->run_until([&] { return (got += peer.read_all()) == "goodbye" && peer.saw_eof(); }));
     return segments_in(peer.fd()) - before;
@@ -36,8 +42,10 @@ using KernelTcp = testing::Types<RealHarness<EpollBackend, Tcp>, RealHarness<Uri
 TYPED_TEST_SUITE(PacketsContract, KernelTcp, BackendNames);
 
 TYPED_TEST(PacketsContract, ALastSendAndTheEndAreOneSegment) {
-  EXPECT_EQ(this->segments_of_an_end(SendHint::usual), 2u);
-  EXPECT_EQ(this->segments_of_an_end(SendHint::last), 1u);
+  for (const By by : {By::half_close, By::close}) {
+    EXPECT_EQ(this->segments_of_an_end(SendHint::usual, by), 2u);
+    EXPECT_EQ(this->segments_of_an_end(SendHint::last, by), 1u);
+  }
 }
 
 }  // namespace

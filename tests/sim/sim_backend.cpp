@@ -162,6 +162,7 @@ void SimBackend::abort(int fd) {
 }
 
 void SimBackend::close(Token token, int fd) {
+  if (Descriptor* descriptor = find(fd)) descriptor->owes_end = false;
   release(token, fd);
   network_->close(fd);
 }

@@ -94,7 +94,7 @@ class SimBackend {
     std::optional<Subscription> accept, recv;
     std::optional<Send> send;
     bool ended = false;     // our side: half_close() or abort()
-    bool owes_end = false;  // its last send has ended, and half_close() has to come before the next wait
+    bool owes_end = false;  // its last send has ended, and half_close() or close() has to come before the next wait
     [[nodiscard]] bool busy() const { return accept || recv || send; }
   };
   struct Watch {
