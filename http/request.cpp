@@ -123,7 +123,22 @@ const ClientAddress& Request::client() const {
   return client;
 }
 
+void ReadBody::give(std::string_view piece) noexcept {
+  try {
+    take_(*this, piece);
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+}
+
 bool ReadBody::suspend(TaskContext& context) {
+  if (takes_pieces() && !context.cancelled() && !exchange_.body.empty()) {  // what came before it was asked for
+    exchange_.chunk.clear();
+    exchange_.chunk.swap(exchange_.body);
+    give(exchange_.chunk.view());
+    exchange_.session->body_taken();
+    if (failed()) return false;
+  }
   if (context.cancelled() || exchange_.decoder.complete()) return false;
   if (!whole_ && !exchange_.body.empty()) return false;
   exchange_.reader = this;
@@ -134,6 +149,11 @@ bool ReadBody::suspend(TaskContext& context) {
 
 void ReadBody::resume() {
   exchange_.context.resume(coroutine_);
+}
+
+bool ReadBody::finish() {
+  if (failed()) std::rethrow_exception(error_);
+  return !exchange_.context.cancelled();
 }
 
 std::string_view ReadBody::await_resume() noexcept {

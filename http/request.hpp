@@ -1,9 +1,12 @@
 #pragma once
 
+#include <concepts>
+#include <exception>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <lastcall/http/client_address.hpp>
 #include <lastcall/http/request_head.hpp>
@@ -28,15 +31,41 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
   }
   std::string_view await_resume() noexcept;
 
+ protected:
+  using Call = void (*)(ReadBody&, std::string_view);
+  ReadBody(Exchange& exchange, Call call) noexcept : ReadBody(exchange, true) { take_ = call; }
+  /// True at the end of the body; throws what `take` threw.
+  [[nodiscard]] bool finish();
+
  private:
   friend class Session;
   [[nodiscard]] bool whole() const noexcept { return whole_; }  // waits for the end of the body
+  [[nodiscard]] bool takes_pieces() const noexcept { return take_ != nullptr && !error_; }
+  [[nodiscard]] bool failed() const noexcept { return error_ != nullptr; }
+  void give(std::string_view piece) noexcept;
   bool suspend(TaskContext& context);
   void resume();
 
   Exchange& exchange_;
   std::coroutine_handle<> coroutine_;
+  Call take_ = nullptr;
+  std::exception_ptr error_;  // out of take_
   bool whole_;
+};
+
+/// `co_await request.read_each(take)`: see Request.
+template <class Take>
+class [[nodiscard]] ReadEach : public ReadBody {
+ public:
+  /// For Request::read_each().
+  ReadEach(Exchange& exchange, Take take) noexcept
+      : ReadBody(exchange,
+                 [](ReadBody& read, std::string_view piece) { static_cast<ReadEach&>(read).take_(piece); }),
+        take_(std::move(take)) {}
+  bool await_resume() { return finish(); }
+
+ private:
+  Take take_;
 };
 
 /// A request as the handler sees it. Views are valid until a synchronous handler returns, or until a
@@ -77,6 +106,15 @@ class Request {
   /// out, which body() returns from then on. Valid until the next read(). Empty when it broke off (then
   /// aborted() is true).
   [[nodiscard]] ReadBody read_all() noexcept { return ReadBody(exchange_, true); }
+  /// For coroutine handlers that want no more than a look at each piece: to count, hash or store it. Calls
+  /// `take(std::string_view)` with the pieces as they come, where they were received: nothing is copied or
+  /// kept. A piece is valid while `take` runs, on the reactor. True at the end of the body; false when it broke
+  /// off (then aborted() is true). What `take` throws ends the reading and comes out here; read() and
+  /// read_all() return what came behind that piece.
+  template <std::invocable<std::string_view> Take>
+  [[nodiscard]] ReadEach<Take> read_each(Take take) noexcept {
+    return ReadEach<Take>(exchange_, std::move(take));
+  }
   /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the
   /// answer.
   [[nodiscard]] bool aborted() const noexcept;

@@ -258,7 +258,7 @@ size_t Session::take_body(std::string_view bytes) {
   while (step.outcome == Outcome::data) {
     step = exchange.decoder.next(bytes.substr(at));
     at += step.consumed;
-    if (step.outcome == Outcome::data && state_ != State::discarding) exchange.body.append(step.data);
+    if (step.outcome == Outcome::data && state_ != State::discarding) take_piece(exchange, step.data);
   }
   if (step.outcome == Outcome::refused) {
     refuse_body(step.refusal);
@@ -268,7 +268,8 @@ size_t Session::take_body(std::string_view bytes) {
   continue_owed_ = false;
   exchange.behind = bytes.substr(at);
   bool resumes = exchange.reader != nullptr &&
-                 (exchange.decoder.complete() || (!exchange.body.empty() && !exchange.reader->whole()));
+                 (exchange.decoder.complete() || exchange.reader->failed() ||
+                  (!exchange.body.empty() && !exchange.reader->whole()));
   // A handler may take its time; a client that it waits for may not.
   bool on_handler = state_ == State::handling && (exchange.reader == nullptr || resumes);
   deadline_ = on_handler ? kNever : after(loop().now, body_timeout());
@@ -276,6 +277,13 @@ size_t Session::take_body(std::string_view bytes) {
     std::exchange(exchange.reader, nullptr)->resume();
   }
   return at;
+}
+
+void Session::take_piece(Exchange& exchange, std::string_view piece) {
+  if (exchange.reader == nullptr || !exchange.reader->takes_pieces()) return exchange.body.append(piece);
+  exchange.context.begin_handler();
+  exchange.reader->give(piece);
+  exchange.context.end_handler();
 }
 
 void Session::refuse_body(Refusal refusal) {

@@ -112,6 +112,7 @@ class Session {
   void route_waiting(Exchange& exchange, std::string_view head_bytes);
   [[nodiscard]] bool begin_body(Exchange& exchange);
   [[nodiscard]] size_t take_body(std::string_view bytes);
+  void take_piece(Exchange& exchange, std::string_view piece);
   void refuse_body(Refusal refusal);
   void keep_head(Exchange& exchange, std::string_view head_bytes);
   void call(Exchange& exchange);

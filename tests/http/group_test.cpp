@@ -212,6 +212,62 @@ TEST_F(GroupTest, ReadAll) {
   EXPECT_EQ(client.post("/rest", "hello").body, "part hello");
 }
 
+/// What came before it was asked for, and what comes while it waits.
+TEST_F(GroupTest, ReadEach) {
+  server.post("/late", [](Request& request, Response& response) -> Task<> {
+    std::string all(co_await request.read());
+    co_await sleep_for(1s);
+    const bool whole = co_await request.read_each([&all](std::string_view piece) { all += piece; });
+    const bool nothing = co_await request.read_each([&all](std::string_view) { all += "too much"; });
+    const bool empty = request.body().empty() && (co_await request.read()).empty();
+    response.text((whole && nothing && empty ? "whole " : "broken ") + all);
+  });
+  server.post("/each", [](Request& request, Response& response) -> Task<> {
+    size_t pieces = 0;
+    size_t most_kept = 0;
+    std::string all;
+    const bool whole = co_await request.read_each([&](std::string_view piece) {
+      ++pieces;
+      all += piece;
+      most_kept = std::max(most_kept, request.body().size());
+    });
+    response.text(std::to_string(most_kept) + (whole && pieces > 1 ? " kept of " : " broken ") + all);
+  });
+  TestClient client(server);
+  const std::string large(500'000, 'x');
+  EXPECT_EQ(client.post("/late", large).body, "whole " + large);
+  EXPECT_EQ(client.post("/late", "").body, "whole ");
+  EXPECT_EQ(client.post("/each", large).body, "0 kept of " + large);
+  EXPECT_EQ(client.request({"POST", "/each", {}, large, true}).body, "0 kept of " + large);  // chunked
+  client.tear(1);
+  EXPECT_EQ(client.post("/each", "hello").body, "0 kept of hello");
+}
+
+TEST_F(GroupTest, WhatReadEachCallsMayThrow) {
+  server.post("/throws", [](Request& request, Response& response) -> Task<> {
+    std::string before;
+    std::string what;
+    try {
+      static_cast<void>(co_await request.read_each([&before](std::string_view piece) {
+        if (before.size() == 2) throw std::runtime_error("on purpose");
+        before += piece;
+      }));
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    response.text(before + " " + what + " " + std::string(co_await request.read_all()));
+  });
+  server.post("/lets-through", [](Request& request, Response&) -> Task<> {
+    static_cast<void>(
+        co_await request.read_each([](std::string_view) { throw std::runtime_error("on purpose"); }));
+  });
+  TestClient client(server);
+  client.tear(1);
+  EXPECT_EQ(client.post("/throws", "abcde").body, "ab on purpose de");
+  EXPECT_EQ(client.post("/lets-through", "abcde").status, 500);
+  EXPECT_EQ(client.request({"POST", "/lets-through", {}, "abcde", true}).status, 500);
+}
+
 TEST_F(GroupTest, Exceptions) {
   const auto throws = [](const Request&, Response&) { throw std::runtime_error("on purpose"); };
   server.after(note_after("a"));

@@ -187,12 +187,8 @@ Task<> echo(Request& request, Response& response) {
 
 Task<> upload(Request& request, Response& response) {
   uint64_t bytes = 0;
-  for (;;) {
-    std::string_view piece = co_await request.read();
-    if (piece.empty()) break;
-    bytes += piece.size();
-  }
-  response.json(dump({{"bytes", bytes}}));
+  const bool whole = co_await request.read_each([&bytes](std::string_view piece) { bytes += piece.size(); });
+  if (whole) response.json(dump({{"bytes", bytes}}));
 }
 
 Task<> bytes(Request& request, Response& response) {
