@@ -305,5 +305,69 @@ TEST_F(SessionTest, RequestBytesAreCopiedWhereTheyMustOutliveTheirEvent) {
             std::string::npos);
 }
 
+/// Exchanges are used again: nothing of one request may be found by the next.
+TEST_F(SessionTest, ADecodedPathIsOfItsOwnRequest) {
+  host.on(Method::get, "/files/{name}",
+          [](const Request& request, Response& response) { response.text(std::string(request.path())); });
+  EXPECT_EQ(answer(get("/files/a%20b")).body, "/files/a b");
+  EXPECT_EQ(answer(get("/files/c%20d")).body, "/files/c d");
+  EXPECT_EQ(answer(get("/files/e")).body, "/files/e");
+}
+
+TEST_F(SessionTest, WritingToNobodyIsForgivenToItsOwnRequestOnly) {
+  host.on(Method::get, "/write", [](Request&, Response& response) -> Task<> {
+    for (;;) co_await response.write("more than a HEAD has room for");
+  });
+  host.on(Method::get, "/throw-waiting", [](Request&, Response&) -> Task<> {
+    co_await sleep_for(1s);
+    throw std::runtime_error("on purpose");
+  });
+  EXPECT_EQ(answer("HEAD /write HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD").status, 200);
+  host.receive(get("/throw-waiting"));
+  host.advance(2s);
+  EXPECT_EQ(parse_answer(host.take()).status, 500);
+}
+
+/// Who said that it sends nothing more, and did: to close over that would be a reset.
+TEST_F(SessionTest, WhatComesBehindTheLastRequestIsReadToItsEnd) {
+  auto got = answers(get("/plaintext", "Connection: close\r\n") + get("/users/1"));
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_TRUE(got[0].closes());
+  EXPECT_EQ(host.wish(), CloseWish::linger);
+}
+
+TEST_F(SessionTest, WhileTheStopIsAnnouncedARisingShareOfTheAnswersSaysClose) {
+  host.advance(1s);
+  host.loop().announce_began = host.loop().now;
+  host.loop().announce_ends = host.loop().now + 10s;
+  const auto sent_away = [this](int requests) {
+    int closed = 0;
+    for (int i = 0; i < requests; ++i) {
+      if (!host.open_still()) host.open();
+      if (answer(get("/plaintext")).closes()) ++closed;
+    }
+    return closed;
+  };
+  EXPECT_EQ(sent_away(100), 0);
+  host.advance(2500ms);
+  EXPECT_EQ(sent_away(100), 25);
+  host.advance(5s);
+  EXPECT_EQ(sent_away(100), 75);
+  host.advance(2500ms);
+  EXPECT_EQ(sent_away(100), 100);
+}
+
+TEST_F(SessionTest, ReadEachSaysThatTheBodyBrokeOff) {
+  std::string seen;
+  host.on(Method::post, "/each", [&seen](Request& request, Response&) -> Task<> {
+    const bool whole = co_await request.read_each([&seen](std::string_view piece) { seen += piece; });
+    seen += whole ? " whole" : request.aborted() ? " aborted" : " neither";
+  });
+  host.receive("POST /each HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhel");
+  host.receive("lo");
+  host.end_of_stream();
+  EXPECT_EQ(seen, "hello aborted");
+}
+
 }  // namespace
 }  // namespace lastcall::test
