@@ -35,10 +35,13 @@ class SlotTable {
     if (free_ == kNone) grow();
     const uint32_t index = free_;
     Block& block = *blocks_[index / kBlock];
-    std::memcpy(&free_, block.storage[index % kBlock], sizeof free_);
+    Free free;
+    std::memcpy(&free, block.storage[index % kBlock], sizeof free);
+    free_ = free.next;
     block.used |= bit(index);
+    block.generation[index % kBlock] = free.generation;
     ++size_;
-    const Token token{.slot = first_ + index, .generation = block.generation[index % kBlock], .kind = kind};
+    const Token token{.slot = first_ + index, .generation = free.generation, .kind = kind};
     return ::new (block.storage[index % kBlock]) T(token, std::forward<Args>(args)...);
   }
 
@@ -50,30 +53,28 @@ class SlotTable {
     object.~T();
     Block& block = *blocks_[index / kBlock];
     block.used &= ~bit(index);
-    ++block.generation[index % kBlock];
-    std::memcpy(block.storage[index % kBlock], &free_, sizeof free_);
-    free_ = index;
+    make_free(block, index, static_cast<uint16_t>(token.generation + 1));
     --size_;
   }
 
   /// The object that a token names, or nullptr when it is gone.
   [[nodiscard]] T* find(Token token) noexcept {
     uint32_t index = token.slot - first_;  // wraps for a slot below first_, and is then out of range
-    if (index >= capacity()) return nullptr;
-    return used(index) && generation(index) == token.generation ? object(index) : nullptr;
+    if (index >= capacity_) return nullptr;
+    return generation(index) == token.generation && token.generation != kFree ? object(index) : nullptr;
   }
 
   /// The object in a slot, which must be in use: for names that die with their object, such as an armed
   /// timer's.
   [[nodiscard]] T* at_slot(uint32_t slot) noexcept {
-    LASTCALL_CHECK(slot - first_ < capacity() && used(slot - first_));
+    LASTCALL_CHECK(slot - first_ < capacity_ && used(slot - first_));
     return object(slot - first_);
   }
 
   /// Calls f(T&) for each object in slot order; f may release the object it is given.
   template <class F>
   void for_each(F&& f) {
-    for (uint32_t index = 0; index < capacity(); ++index) {
+    for (uint32_t index = 0; index < capacity_; ++index) {
       if (used(index)) f(*object(index));
     }
   }
@@ -82,11 +83,11 @@ class SlotTable {
   /// was the last one. A long table is so gone through in steps, between which it may change.
   template <class F>
   [[nodiscard]] uint32_t for_each_of(uint32_t from, uint32_t count, F&& f) {
-    const uint32_t end = count < capacity() - std::min(from, capacity()) ? from + count : capacity();
+    const uint32_t end = count < capacity_ - std::min(from, capacity_) ? from + count : capacity_;
     for (uint32_t index = from; index < end; ++index) {
       if (used(index)) f(*object(index));
     }
-    return end == capacity() ? 0 : end;
+    return end == capacity_ ? 0 : end;
   }
 
   [[nodiscard]] uint32_t size() const noexcept { return size_; }
@@ -98,7 +99,14 @@ class SlotTable {
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kBlock = 64;  // slots allocated at a time
 
-  static_assert(sizeof(T) >= sizeof(uint32_t));  // the next free slot's number is kept in a free one
+  static constexpr uint16_t kFree = 0;  // the generation of no object
+
+  /// What is kept in a slot that is free.
+  struct Free {
+    uint32_t next;
+    uint16_t generation;  // of the next object there
+  };
+  static_assert(sizeof(T) >= sizeof(Free));
 
   struct Block {
     alignas(T) std::byte storage[kBlock][sizeof(T)];
@@ -106,7 +114,6 @@ class SlotTable {
     uint64_t used = 0;  // a bit each
   };
 
-  [[nodiscard]] uint32_t capacity() const noexcept { return static_cast<uint32_t>(blocks_.size()) * kBlock; }
   [[nodiscard]] static uint64_t bit(uint32_t index) noexcept { return uint64_t{1} << (index % kBlock); }
   [[nodiscard]] bool used(uint32_t index) const noexcept {
     return (blocks_[index / kBlock]->used & bit(index)) != 0;
@@ -119,17 +126,23 @@ class SlotTable {
   }
 
   void grow() {
-    const uint32_t first = capacity();
+    const uint32_t first = capacity_;
     blocks_.push_back(std::make_unique_for_overwrite<Block>());
+    capacity_ += kBlock;
     Block& block = *blocks_.back();
     for (uint32_t index = first + kBlock; index-- > first;) {
-      block.generation[index % kBlock] = 1;
-      std::memcpy(block.storage[index % kBlock], &free_, sizeof free_);
-      free_ = index;
+      make_free(block, index, 1);
     }
+  }
+  void make_free(Block& block, uint32_t index, uint16_t generation) noexcept {
+    const Free free{.next = free_, .generation = generation != kFree ? generation : uint16_t{1}};
+    std::memcpy(block.storage[index % kBlock], &free, sizeof free);
+    block.generation[index % kBlock] = kFree;
+    free_ = index;
   }
 
   std::vector<std::unique_ptr<Block>> blocks_;
+  uint32_t capacity_ = 0;
   uint32_t limit_;
   uint32_t first_;
   uint32_t free_ = kNone;

@@ -17,10 +17,6 @@ constexpr uint32_t kFeatureBundle = 1U << 14;  // IORING_FEAT_RECVSEND_BUNDLE
 /// Completions under this name concern nobody.
 constexpr uint64_t kIgnored = pack(Token{});
 
-[[nodiscard]] uint64_t name_of(Token token, Op op, uint8_t epoch) noexcept {
-  return pack({.slot = token.slot, .generation = token.generation, .kind = epoch, .op = op});
-}
-
 [[nodiscard]] __kernel_timespec to_kernel(Duration duration) noexcept {
   const timespec ts = to_timespec(duration);
   return {.tv_sec = ts.tv_sec, .tv_nsec = ts.tv_nsec};
@@ -87,30 +83,33 @@ UringBackend::Slot& UringBackend::bind(Token token, int fd) {
   Slot& slot = slots_.at(token);
   if (slot.fd == fd && slot.token.generation == token.generation) return slot;
   // A slot names one descriptor at a time: the one before was closed, or stopped.
-  LASTCALL_CHECK(slot.standing == Op::none && slot.send == PendingSends::kNone);
-  slot = Slot{.token = token, .fd = fd, .epoch = slot.epoch, .fresh = true};
+  LASTCALL_CHECK(slot.token.op == Op::none && slot.send == PendingSends::kNone);
+  slot = Slot{.token = {.slot = token.slot, .generation = token.generation, .kind = slot.token.kind},
+              .fd = fd,
+              .kind = token.kind,
+              .fresh = true};
   return slot;
 }
 
 void UringBackend::subscribe(Token token, int fd, Op op) {
   Slot& slot = bind(token, fd);
-  LASTCALL_CHECK(slot.standing == Op::none);  // also while the last event of the one before is on its way
-  slot.token = token;
-  slot.standing = op;
+  LASTCALL_CHECK(slot.token.op == Op::none);  // also while the last event of the one before is on its way
+  slot.token.op = op;
+  slot.kind = token.kind;
   slot.listening = op != Op::recv;
   arm(slot);
 }
 
 void UringBackend::arm(Slot& slot) {
   io_uring_sqe* entry = next_entry();
-  switch (slot.standing) {
+  switch (slot.token.op) {
     case Op::accept: io_uring_prep_multishot_accept(entry, slot.fd, nullptr, nullptr, SOCK_CLOEXEC); break;
     case Op::recv: arm_recv(entry, slot); break;
     case Op::watch: io_uring_prep_poll_multishot(entry, slot.fd, POLLIN); break;
-    default: LASTCALL_CHECK(slot.standing == Op::recv);  // not a subscription
+    default: LASTCALL_CHECK(slot.token.op == Op::recv);  // not a subscription
   }
-  ++slot.epoch;  // what is still to come from the one before goes by another name
-  io_uring_sqe_set_data64(entry, name_of(slot.token, slot.standing, slot.epoch));
+  ++slot.token.kind;  // what is still to come from the one before goes by another name
+  io_uring_sqe_set_data64(entry, pack(slot.token));
   slot.state = State::armed;
   slot.fed = false;
 }
@@ -133,14 +132,14 @@ void UringBackend::arm_recv(io_uring_sqe* entry, Slot& slot) {
 void UringBackend::arm_late() {
   for (const Token token : late_) {
     Slot* slot = find(token);
-    if (slot != nullptr && slot->standing != Op::none && slot->state == State::unarmed) arm(*slot);
+    if (slot != nullptr && slot->token.op != Op::none && slot->state == State::unarmed) arm(*slot);
   }
   late_.clear();
 }
 
 void UringBackend::cancel(Slot& slot) {
   io_uring_sqe* entry = next_entry();
-  io_uring_prep_cancel64(entry, name_of(slot.token, slot.standing, slot.epoch), 0);
+  io_uring_prep_cancel64(entry, pack(slot.token), 0);
   entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
   io_uring_sqe_set_data64(entry, kIgnored);
 }
@@ -148,9 +147,9 @@ void UringBackend::cancel(Slot& slot) {
 /// Ends a subscription: true at once, false when its last event is to come.
 bool UringBackend::stop(Token token, int /*fd*/, Op op) {
   Slot* slot = find(token);
-  if (slot == nullptr || slot->standing != op) return true;
+  if (slot == nullptr || slot->token.op != op) return true;
   if (slot->state == State::unarmed || slot->state == State::starved) {
-    slot->standing = Op::none;
+    slot->token.op = Op::none;
     slot->state = State::unarmed;
     return true;
   }
@@ -197,7 +196,7 @@ void UringBackend::watch_start(Token token, int fd) {
 
 void UringBackend::watch_stop(Token token, int /*fd*/) {
   Slot* slot = find(token);
-  if (slot == nullptr || slot->standing != Op::watch) return;
+  if (slot == nullptr || slot->token.op != Op::watch) return;
   if (slot->state == State::armed) cancel(*slot);
   forget(*slot);  // its completions find nobody
 }
@@ -225,7 +224,7 @@ void UringBackend::submit_send(int fd, PendingSend& send, int more_flags) {
     send.message.msg_iovlen = rest.size();
     io_uring_prep_sendmsg(entry, fd, &send.message, static_cast<unsigned>(flags));
   }
-  io_uring_sqe_set_data64(entry, name_of(send.token, Op::send, 0));
+  io_uring_sqe_set_data64(entry, pack(with_op(send.token, Op::send)));
 }
 
 /// True when it has ended. A short result may mean that the connection broke: sending the rest tells.
@@ -245,7 +244,7 @@ void UringBackend::close(Token token, int fd) {
     ::close(fd);
     return;
   }
-  LASTCALL_CHECK(slot->fd == fd && slot->standing == Op::none && slot->send == PendingSends::kNone);
+  LASTCALL_CHECK(slot->fd == fd && slot->token.op == Op::none && slot->send == PendingSends::kNone);
   const bool listening = slot->listening;
   forget(*slot);
   if (listening) {  // not a moment later than asked: the address is to be free
@@ -261,7 +260,7 @@ void UringBackend::close(Token token, int fd) {
 void UringBackend::release(Token token, int fd) {
   Slot* slot = find(token);
   if (slot == nullptr) return;
-  LASTCALL_CHECK(slot->fd == fd && slot->standing == Op::none && slot->send == PendingSends::kNone);
+  LASTCALL_CHECK(slot->fd == fd && slot->token.op == Op::none && slot->send == PendingSends::kNone);
   forget(*slot);
 }
 
@@ -274,8 +273,8 @@ int UringBackend::unread(int fd) {
   io_uring_cqe* entry = nullptr;
   io_uring_for_each_cqe(&ring_.raw, head, entry) {
     if (index++ < dispatched_ || entry->res <= 0) continue;
-    const Token name = unpack(entry->user_data);
-    const Slot* slot = name.op == Op::recv ? find_standing(name) : nullptr;
+    const bool received = unpack(entry->user_data).op == Op::recv;
+    const Slot* slot = received ? find_standing(entry->user_data) : nullptr;
     if (slot != nullptr && slot->fd == fd) bytes += entry->res;
   }
   return bytes;
@@ -313,7 +312,7 @@ void UringBackend::feed_starved() {
   for (const bool fed : {false, true}) {
     for (const Token token : starved_) {
       Slot* slot = find(token);
-      if (slot == nullptr || slot->standing != Op::recv || slot->state != State::starved || slot->fed != fed)
+      if (slot == nullptr || slot->token.op != Op::recv || slot->state != State::starved || slot->fed != fed)
         continue;
       arm(*slot);
     }

@@ -81,12 +81,14 @@ class UringBackend {
   /// What is known about the descriptor in a slot; -1 when none was started. Addresses move when the table
   /// grows.
   struct Slot {
+    /// As the kernel knows the subscription, until its end was reported: `op` says which it is, and in place of
+    /// the caller's `kind` is a number that changes with each arming, so that completions of the one before are
+    /// known.
     Token token{};
     int fd = -1;
     uint32_t send = PendingSends::kNone;
-    Op standing = Op::none;  // the subscription, until its end was reported
     State state = State::unarmed;
-    uint8_t epoch = 0;  // of the subscription; travels in place of the caller's `kind`
+    uint8_t kind = 0;  // the caller's
     bool listening : 1 = false;
     bool fed : 1 = false;    // bytes came since it was armed
     bool fresh : 1 = false;  // a connection that nothing was received from
@@ -101,12 +103,16 @@ class UringBackend {
   };
 
   Slot& bind(Token token, int fd);
-  static void forget(Slot& slot) noexcept { slot = Slot{.epoch = slot.epoch}; }
+  static void forget(Slot& slot) noexcept { slot = Slot{.token = {.kind = slot.token.kind}}; }
   [[nodiscard]] Slot* find(Token token) noexcept { return slots_.find(token); }
-  /// The slot whose subscription a completion belongs to.
-  [[nodiscard]] Slot* find_standing(Token name) noexcept {
-    Slot* slot = find(name);
-    return slot != nullptr && slot->standing == name.op && slot->epoch == name.kind ? slot : nullptr;
+  /// The slot whose subscription a completion of this name belongs to.
+  [[nodiscard]] Slot* find_standing(uint64_t name) noexcept {
+    Slot* slot = find(unpack(name));
+    return slot != nullptr && pack(slot->token) == name ? slot : nullptr;
+  }
+  /// The caller's token, of an event.
+  [[nodiscard]] static Token name_for_caller(const Slot& slot, Op op) noexcept {
+    return {.slot = slot.token.slot, .generation = slot.token.generation, .kind = slot.kind, .op = op};
   }
   void subscribe(Token token, int fd, Op op);
   void arm(Slot& slot);
@@ -129,13 +135,13 @@ class UringBackend {
   template <class Sink>
   void on_buffers(const io_uring_cqe& entry, Sink& sink);
   template <class Sink>
-  void on_bytes(Token name, bool more, std::span<const std::byte> bytes, Sink& sink);
+  void on_bytes(uint64_t name, bool more, std::span<const std::byte> bytes, Sink& sink);
   template <class Sink>
-  void on_standing(Token name, int32_t result, bool more, Sink& sink);
+  void on_standing(uint64_t name, int32_t result, bool more, Sink& sink);
   template <class Sink>
   void on_sent(Token name, int32_t result, Sink& sink);
   template <class Sink>
-  void on_lost(Token name, Sink& sink);
+  void on_lost(uint64_t name, Sink& sink);
   template <class Sink>
   void end(Slot& slot, int32_t result, Sink& sink);
 
@@ -152,13 +158,14 @@ class UringBackend {
 template <class Sink>
 void UringBackend::wait(Instant until, Sink&& sink) {
   enter(until);
-  unsigned head = 0;
-  unsigned count = 0;
-  io_uring_cqe* entry = nullptr;
-  io_uring_for_each_cqe(&ring_.raw, head, entry) {
-    dispatched_ = ++count;
-    dispatch(*entry, sink);
-  }
+  // Those that are there now: the kernel adds some only where it is entered, and what a sink's starts make it
+  // add can wait for the next turn.
+  const io_uring_cq& queue = ring_.raw.cq;
+  const io_uring_cqe* const entries = queue.cqes;  // of 16 bytes each: the ring is not set up with CQE32
+  const unsigned mask = queue.ring_mask;
+  const unsigned head = *queue.khead;
+  const unsigned count = io_uring_smp_load_acquire(queue.ktail) - head;
+  while (dispatched_ < count) dispatch(entries[(head + dispatched_++) & mask], sink);
   io_uring_cq_advance(&ring_.raw, count);
   dispatched_ = 0;
   end_turn();
@@ -166,17 +173,16 @@ void UringBackend::wait(Instant until, Sink&& sink) {
 
 template <class Sink>
 void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
-  const Token name = unpack(entry.user_data);
   const bool more = (entry.flags & IORING_CQE_F_MORE) != 0;
   if ((entry.flags & IORING_CQE_F_BUFFER) != 0) {
     on_buffers(entry, sink);
     if (entry.res > 0) return;
   }
-  switch (name.op) {
+  switch (unpack(entry.user_data).op) {
     case Op::recv:
     case Op::accept:
-    case Op::watch: return on_standing(name, entry.res, more, sink);
-    case Op::send: return on_sent(name, entry.res, sink);
+    case Op::watch: return on_standing(entry.user_data, entry.res, more, sink);
+    case Op::send: return on_sent(unpack(entry.user_data), entry.res, sink);
     case Op::none: return;  // a cancel or a close that failed: its target had ended
   }
 }
@@ -184,7 +190,7 @@ void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
 /// A bundle fills several buffers in the order of the ring; each is an event.
 template <class Sink>
 void UringBackend::on_buffers(const io_uring_cqe& entry, Sink& sink) {
-  const Token name = unpack(entry.user_data);
+  const uint64_t name = entry.user_data;
   auto buffer = static_cast<uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
   int32_t left = entry.res;
   if (left > 0 && left <= buffers_.capacity()) [[likely]] {
@@ -206,38 +212,39 @@ void UringBackend::on_buffers(const io_uring_cqe& entry, Sink& sink) {
 }
 
 template <class Sink>
-void UringBackend::on_bytes(Token name, bool more, std::span<const std::byte> bytes, Sink& sink) {
+void UringBackend::on_bytes(uint64_t name, bool more, std::span<const std::byte> bytes, Sink& sink) {
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
   slot->fed = true;
   if (!more && slot->state == State::armed) slot->state = State::unarmed;
-  sink(Event{with_op(slot->token, Op::recv), static_cast<int32_t>(bytes.size()), false, bytes});
+  sink(Event{name_for_caller(*slot, Op::recv), static_cast<int32_t>(bytes.size()), false, bytes});
   if (!more) on_lost(name, sink);
 }
 
 /// Everything of a subscription but received bytes.
 template <class Sink>
-void UringBackend::on_standing(Token name, int32_t result, bool more, Sink& sink) {
+[[gnu::noinline]] void UringBackend::on_standing(uint64_t name, int32_t result, bool more, Sink& sink) {
+  const Op op = unpack(name).op;
   Slot* slot = find_standing(name);
   if (slot == nullptr) {
-    if (name.op == Op::accept && result >= 0) ::close(result);
+    if (op == Op::accept && result >= 0) ::close(result);
     return;
   }
   const bool cancelling = slot->state == State::cancelling;
   if (!more && !cancelling) slot->state = State::unarmed;
-  if (name.op != Op::recv && result >= 0) {
-    sink(Event{with_op(slot->token, name.op), name.op == Op::watch ? 1 : result, false, {}});
+  if (op != Op::recv && result >= 0) {
+    sink(Event{name_for_caller(*slot, op), op == Op::watch ? 1 : result, false, {}});
     if (!more) on_lost(name, sink);
     return;
   }
-  if (!is_passing(name.op, result)) return end(*slot, result, sink);
+  if (!is_passing(op, result)) return end(*slot, result, sink);
   if (cancelling) return end(*slot, -ECANCELED, sink);
   retry(*slot, result);
 }
 
 /// A multishot has ended by itself, and the sink has returned from its last completion.
 template <class Sink>
-void UringBackend::on_lost(Token name, Sink& sink) {
+[[gnu::noinline]] void UringBackend::on_lost(uint64_t name, Sink& sink) {
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
   // Not at once: what this turn makes of the bytes may be that no more are wanted.
@@ -247,8 +254,8 @@ void UringBackend::on_lost(Token name, Sink& sink) {
 
 template <class Sink>
 void UringBackend::end(Slot& slot, int32_t result, Sink& sink) {
-  const Token token = with_op(slot.token, slot.standing);
-  slot.standing = Op::none;
+  const Token token = name_for_caller(slot, slot.token.op);
+  slot.token.op = Op::none;
   slot.state = State::unarmed;
   sink(Event{token, result, true, {}});
 }
@@ -259,10 +266,10 @@ void UringBackend::on_sent(Token name, int32_t result, Sink& sink) {
   if (slot == nullptr || slot->send == PendingSends::kNone) return;
   PendingSend& send = sends_[slot->send];
   if (!continue_send(slot->fd, send, result)) return;
-  const Event event{with_op(send.token, Op::send), send.result(), true, {}};
+  const int32_t sent = send.result();
   sends_.give(slot->send);
   slot->send = PendingSends::kNone;
-  sink(event);
+  sink(Event{name_for_caller(*slot, Op::send), sent, true, {}});
 }
 
 }  // namespace lastcall

@@ -136,6 +136,24 @@ TEST(SlotTable, UnknownSlotsAreNotFound) {
   EXPECT_EQ(table.find(Token{.slot = UINT32_MAX, .generation = 1}), nullptr);
 }
 
+/// Generations begin anew after 65,535; none is that of a slot without an object.
+TEST(SlotTable, GenerationsGoRound) {
+  SlotTable<Thing> table(1);
+  Token before{};
+  for (int i = 0; i < 70'000; ++i) {
+    Thing* thing = table.acquire(1, "one");
+    ASSERT_NE(thing, nullptr);
+    const Token token = thing->token();
+    ASSERT_NE(token.generation, 0);
+    ASSERT_EQ(table.find(token), thing);
+    ASSERT_EQ(table.find(before), nullptr);
+    table.release(*thing);
+    ASSERT_EQ(table.find(token), nullptr);
+    ASSERT_EQ(table.find(Token{.slot = token.slot}), nullptr);
+    before = token;
+  }
+}
+
 TEST(SlotTableDeathTest, ReleasingTwiceIsABug) {
   SlotTable<Thing> table(10);
   alignas(Thing) std::byte copy[sizeof(Thing)];
