@@ -79,8 +79,8 @@ std::string dump(const nlohmann::json& value) {
 
 /// A text in quotes. Nearly all need no escapes; those that do, and what is not ASCII, are nlohmann's.
 void append_json(std::string_view text, std::string& out) {
-  const bool plain =
-      std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  bool plain = true;
+  for (const char c : text) plain &= (c >= ' ') & (c <= '~') & (c != '"') & (c != '\\');
   if (!plain) {
     out.append(dump(text));
     return;
@@ -90,21 +90,18 @@ void append_json(std::string_view text, std::string& out) {
   out.push_back('"');
 }
 
-/// {"name":"value",...} of texts, for which no tree of values is built first.
-std::string json_object(std::initializer_list<std::pair<std::string_view, std::string_view>> members) {
-  size_t size = 1;
-  for (const auto& [name, value] : members)
-    size += name.size() + value.size() + std::string_view("\"\":\"\",").size();
-  std::string out;
-  out.reserve(size);
-  out.push_back('{');
+/// {"name":"value",...} of texts, for which no tree of values is built first; valid until the thread's next one.
+std::string_view json_object(std::initializer_list<std::pair<std::string_view, std::string_view>> members) {
+  static thread_local std::string out;  // keeps its memory
+  out.clear();
+  char before = '{';
   for (const auto& [name, value] : members) {
-    if (out.size() != 1) out.push_back(',');
+    out.push_back(std::exchange(before, ','));
     append_json(name, out);
     out.push_back(':');
     append_json(value, out);
   }
-  out.push_back('}');
+  out.append(members.size() == 0 ? "{}" : "}");
   return out;
 }
 
