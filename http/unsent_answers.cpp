@@ -4,54 +4,43 @@
 #include <lastcall/http/unsent_answers.hpp>
 
 namespace lastcall {
-namespace {
-
-struct Kept {
-  UnsentAnswers::Answer answer;
-  bool lasting = false;  // otherwise the target's text comes next
-};
-static_assert(std::is_trivially_copyable_v<Kept>);
-static_assert(sizeof(uint64_t) +
-                  UnsentAnswers::kAlwaysKept * (sizeof(Kept) + UnsentAnswers::kMaxTargetBytes) <=
-              UnsentAnswers::kMaxBytes);
-
-}  // namespace
 
 /// Off the front of what is kept.
 UnsentAnswers::Answer UnsentAnswers::take_first(std::string_view& bytes) noexcept {
   Kept kept;
   std::memcpy(static_cast<void*>(&kept), bytes.data(), sizeof kept);
   bytes.remove_prefix(sizeof kept);
-  if (kept.lasting) return kept.answer;
-  kept.answer.target = bytes.substr(0, kept.answer.target.size());
-  bytes.remove_prefix(kept.answer.target.size());
-  return kept.answer;
+  if (!kept.copied) return kept.answer();
+  kept.target = bytes.data();
+  bytes.remove_prefix(kept.target_bytes);
+  return kept.answer();
 }
 
-void UnsentAnswers::add_behind(const Answer& answer, bool lasting, uint64_t sent) {
+/// One more is answered before that one is sent.
+[[gnu::noinline]] void UnsentAnswers::keep_newest(uint64_t sent) {
   forget(sent);
-  if (newest_.end > sent) keep(newest_.answer(), true, sent);
-  newest_ = {};
-  if (lasting) {
-    newest_ = {answer.began, answer.end, answer.target.data(), static_cast<uint32_t>(answer.target.size()),
-               answer.method};
-    return;
-  }
-  Answer cut = answer;
-  cut.target = cut.target.substr(0, kMaxTargetBytes);
-  keep(cut, false, sent);
+  keep(newest_, {}, sent);
 }
 
-void UnsentAnswers::keep(const Answer& answer, bool lasting, uint64_t sent) {
-  const Kept kept{answer, lasting};
-  const size_t text = lasting ? 0 : answer.target.size();
-  const size_t bytes = sizeof kept + text;
-  if (earlier_.size() + bytes > kMaxBytes) drop_sent(sent);
-  if (earlier_.size() + bytes > kMaxBytes) return;
+[[gnu::noinline]] void UnsentAnswers::add_copied(const Answer& answer, uint64_t sent) {
+  forget(sent);
+  newest_ = {};
+  const std::string_view cut = answer.target.substr(0, kMaxTargetBytes);
+  keep({answer.began, answer.end, nullptr, static_cast<uint32_t>(cut.size()), answer.method, true}, cut, sent);
+}
+
+void UnsentAnswers::keep(const Kept& answer, std::string_view copied, uint64_t sent) {
+  static_assert(std::is_trivially_copyable_v<Kept>);
+  static_assert(sizeof(uint64_t) + kAlwaysKept * (sizeof(Kept) + kMaxTargetBytes) <= kMaxBytes);
+  const size_t bytes = sizeof answer + copied.size();
+  if (earlier_.size() + bytes > kMaxBytes) [[unlikely]] {
+    drop_sent(sent);
+    if (earlier_.size() + bytes > kMaxBytes) return;
+  }
   if (earlier_.empty()) earlier_.append({reinterpret_cast<const char*>(&answer.end), sizeof answer.end});
   char* const at = earlier_.prepare(bytes);
-  std::memcpy(at, &kept, sizeof kept);
-  if (text != 0) std::memcpy(at + sizeof kept, answer.target.data(), text);
+  std::memcpy(at, &answer, sizeof answer);
+  if (!copied.empty()) std::memcpy(at + sizeof answer, copied.data(), copied.size());
   earlier_.commit(bytes);
   std::memcpy(earlier_.data(), &answer.end, sizeof answer.end);
 }

@@ -28,7 +28,7 @@ class UnsentAnswers {
   /// Of a target that is copied; the rest is cut off.
   static constexpr size_t kMaxTargetBytes = 512;
   /// What is kept beside the newest; later ones are left out of the report until there is room again. Rarely
-  /// is it more than the 4 KiB that memory begins with: 70 with targets of a few bytes.
+  /// is it more than the 4 KiB that memory begins with: 110 with targets of a few bytes.
   static constexpr size_t kMaxBytes = 65'536;
 
   explicit UnsentAnswers(BufferPool& pool) noexcept : earlier_(pool) {}
@@ -36,10 +36,10 @@ class UnsentAnswers {
   /// `lasting`: the target's text lives as long as the connection. `sent`: bytes that were handed to the
   /// kernel.
   void add(const Answer& answer, bool lasting, uint64_t sent) {
-    if (!lasting || newest_.end > sent) [[unlikely]] {
-      add_behind({answer.began, answer.end, answer.target, answer.method}, lasting, sent);
-      return;
-    }
+    if (newest_.end > sent) [[unlikely]]
+      keep_newest(sent);
+    if (!lasting) [[unlikely]]
+      return add_copied({answer.began, answer.end, answer.target, answer.method}, sent);
     // One by one: of a whole, the compiler makes a copy in memory first.
     newest_.began = answer.began;
     newest_.end = answer.end;
@@ -63,12 +63,13 @@ class UnsentAnswers {
 
  private:
   /// An answer in little room: an idle connection has one.
-  struct Newest {
+  struct Kept {
     Instant began{};
     uint64_t end = 0;
     const char* target = nullptr;
     uint32_t target_bytes = 0;
     Method method = Method::get;
+    bool copied = false;  ///< only in `earlier_`: the target's text comes next
     [[nodiscard]] Answer answer() const noexcept { return {began, end, {target, target_bytes}, method}; }
   };
 
@@ -81,12 +82,13 @@ class UnsentAnswers {
     std::memcpy(&end, earlier_.data(), sizeof end);
     return end;
   }
-  void add_behind(const Answer& answer, bool lasting, uint64_t sent);
-  void keep(const Answer& answer, bool lasting, uint64_t sent);
+  void keep_newest(uint64_t sent);
+  void add_copied(const Answer& answer, uint64_t sent);
+  void keep(const Kept& answer, std::string_view copied, uint64_t sent);
   void drop_sent(uint64_t sent) noexcept;
 
-  Newest newest_;
-  Buffer earlier_;  // the end of the last; then an Answer, and its target unless that lasts; and so on
+  Kept newest_;     // of a target that lasts; or sent
+  Buffer earlier_;  // the end of the last; then one that is Kept, with its target if that is copied; and so on
 };
 
 }  // namespace lastcall
