@@ -25,7 +25,7 @@ class OpenLink : public Link {
   /// As the worker does after a send that ended at once; how many bytes there were.
   size_t send_all() noexcept {
     loop_->dirty = nullptr;
-    dirty_ = false;
+    listed_ = Listed::no;
     in_flight_.swap(prepared_);
     const size_t bytes = in_flight_.size();
     bytes_sent_ += bytes;

@@ -56,13 +56,16 @@ void Exchange::reset(bool keep_memory) noexcept {
   params.size = 0;
   if ((scratch.size() | decoded_path.size() | peer.size()) != 0) [[unlikely]]
     clear_texts();
-  if ((storage.capacity() | body.capacity() | chunk.capacity()) != 0) [[unlikely]] {
-    storage.release();
-    body.release();
-    chunk.release();
-  }
+  if ((storage.capacity() | body.capacity() | chunk.capacity()) != 0) [[unlikely]]
+    release_buffers();
   response.reset(keep_memory);
   context.reset();
+}
+
+[[gnu::noinline]] void Exchange::release_buffers() noexcept {
+  storage.release();
+  body.release();
+  chunk.release();
 }
 
 [[gnu::noinline]] void Exchange::clear_texts() noexcept {

@@ -76,6 +76,7 @@ struct Exchange {
 
  private:
   void clear_texts() noexcept;
+  void release_buffers() noexcept;
 };
 
 /// How long a connection may take for what, and how much.
@@ -99,13 +100,9 @@ struct SessionEnvironment {
   /// Other options from here on. Sessions are to be told (Session::on_reload); requests under way keep the
   /// length of body and the deadline that they have.
   void reload(const SessionOptions& options);
-  /// The one that acquire() will give; for a head that may turn out not to be whole.
+  /// One that is free, and stays so until take_spare(): for a head that may turn out not to be whole.
   [[nodiscard]] Exchange& spare() { return free_.empty() ? make_spare() : *free_.back(); }
-  [[nodiscard]] Exchange& acquire() {
-    Exchange& exchange = spare();
-    free_.pop_back();
-    return exchange;
-  }
+  void take_spare() noexcept { free_.pop_back(); }
   void release(Exchange& exchange) noexcept;
   /// Whether the next answer says Connection: close, so that clients move on little by little while the stop
   /// is announced. Of n answers at one moment the share of the time that has passed.

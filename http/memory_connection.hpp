@@ -16,8 +16,8 @@ class MemoryReactor;
 class MemoryLink : public Link {
  public:
   using Link::Link;
-  void settled() noexcept { dirty_ = false; }
-  [[nodiscard]] bool dirty() const noexcept { return dirty_; }
+  void settled() noexcept { listed_ = Listed::no; }
+  [[nodiscard]] bool dirty() const noexcept { return listed_ != Listed::no; }
   [[nodiscard]] Buffer& in_flight() noexcept { return in_flight_; }
   void sent(size_t bytes) noexcept {
     bytes_sent_ += bytes;

@@ -75,12 +75,17 @@ Response& Response::content_length(uint64_t bytes) noexcept {
 void Response::reset(bool keep_memory) noexcept {
   if (!fields_.empty()) fields_.clear();
   body_.clear();
-  if (!keep_memory || fields_.capacity() > kMaxKeptBytes) fields_.release();
-  if (!keep_memory || body_.capacity() > kMaxKeptBytes) body_.release();
+  if (!keep_memory || fields_.capacity() > kMaxKeptBytes || body_.capacity() > kMaxKeptBytes) [[unlikely]]
+    release_memory(keep_memory ? kMaxKeptBytes : 0);
   type_ = {};
   length_ = written_ = 0;
   status_ = 200;
   has_length_ = has_type_ = has_date_ = has_server_ = close_ = head_sent_ = chunked_ = gone_ = false;
+}
+
+[[gnu::noinline]] void Response::release_memory(size_t kept) noexcept {
+  if (fields_.capacity() > kept) fields_.release();
+  if (body_.capacity() > kept) body_.release();
 }
 
 bool WriteBody::suspend(TaskContext& context) {

@@ -110,6 +110,7 @@ class Response {
   }
   void add_field(std::string_view name, std::string_view value);
   void reset(bool keep_memory) noexcept;
+  void release_memory(size_t kept) noexcept;
   /// Nothing was set but a body with a type that is a literal.
   [[nodiscard]] bool is_usual() const noexcept {
     return status_ == 200 && !head_sent_ && !has_length_ && !close_ && fields_.empty() && !type_.empty() &&

@@ -28,16 +28,23 @@ Session::Session(Environment& environment, Link& link)
       unsent_(link.loop().buffers) {}
 
 void Session::on_bytes(std::string_view bytes) {
-  if (state_ == State::closing) [[unlikely]]
-    return keep_for_report(bytes);
-  if (!input_.empty()) [[unlikely]] {
-    input_.append(bytes);
-    consume_stash();
-    return;
-  }
-  size_t used = consume(bytes);
-  if (used < bytes.size() && (state_ != State::closing || owes_more_)) [[unlikely]]
-    input_.append(bytes.substr(used));
+  if (state_ == State::closing || !input_.empty()) [[unlikely]]
+    return on_later_bytes(bytes);
+  const size_t used = consume(bytes);
+  if (used != bytes.size() || state_ != State::head || link_.input_paused()) [[unlikely]]
+    keep_rest(bytes.substr(used));
+}
+
+/// Behind others that wait for their turn, or for the report.
+[[gnu::noinline]] void Session::on_later_bytes(std::string_view bytes) {
+  if (state_ == State::closing) return keep_for_report(bytes);
+  input_.append(bytes);
+  consume_stash();
+}
+
+/// What consume() has left.
+[[gnu::noinline]] void Session::keep_rest(std::string_view bytes) {
+  if (state_ != State::closing || owes_more_) input_.append(bytes);
   steer_input();
 }
 
@@ -62,28 +69,27 @@ void Session::consume_stash() {
 size_t Session::consume(std::string_view bytes) {
   consuming_ = true;
   if (exchange_ != nullptr) exchange_->behind = {};
-  size_t at = 0;
-  while (state_ != State::head || at != bytes.size()) {  // where the next step would do nothing
-    const std::string_view rest = bytes.substr(at);
+  std::string_view rest = bytes;
+  while (state_ != State::head || !rest.empty()) {  // where the next step would do nothing
     size_t used = take_usual_head(rest);
     if (used == 0 && !step(rest, used)) [[unlikely]]
       break;
-    at += used;
+    rest.remove_prefix(used);
   }
   consuming_ = false;  // what is left goes to the stash
-  return at;
+  return bytes.size() - rest.size();
 }
 
 /// A head that read_usual() takes, where one may come now, and all that it leads to at once; else 0.
 size_t Session::take_usual_head(std::string_view bytes) {
   if (state_ != State::head || scanner_.started() || link_.output().size() >= kMaxPreparedBytes) [[unlikely]]
     return 0;
-  const size_t used =
-      environment_.parser.read_usual(bytes, environment_.options.limits, environment_.spare().head);
+  Exchange& exchange = environment_.spare();
+  const size_t used = environment_.parser.read_usual(bytes, environment_.options.limits, exchange.head);
   if (used == 0) [[unlikely]]
     return 0;
-  begin(bytes, used);
-  route(*exchange_, bytes.substr(0, used));
+  begin(exchange, bytes, used);
+  route(exchange, {bytes.data(), used});
   return used;
 }
 
@@ -139,7 +145,7 @@ bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
   }
   used = result.length;
   scanner_.reset();
-  begin(bytes, used);
+  begin(environment_.spare(), bytes, used);
   const std::string_view head_bytes = bytes.substr(0, used);
   RequestHead& head = exchange_->head;
   if (const Refusal refusal =
@@ -158,12 +164,13 @@ bool Session::take_unusual_head(std::string_view bytes, size_t& used) {
   return true;
 }
 
-/// An exchange, of which the head is the first `used` bytes.
-void Session::begin(std::string_view bytes, size_t used) {
-  exchange_ = &environment_.acquire();
-  exchange_->behind = bytes.substr(used);
-  exchange_->session = this;
-  exchange_->began = loop().now;
+/// The spare exchange's, of which the head is the first `used` bytes.
+void Session::begin(Exchange& exchange, std::string_view bytes, size_t used) {
+  environment_.take_spare();
+  exchange_ = &exchange;
+  exchange.behind = {bytes.data() + used, bytes.size() - used};
+  exchange.session = this;
+  exchange.began = loop().now;
 }
 
 void Session::route(Exchange& exchange, std::string_view head_bytes) {
@@ -303,7 +310,7 @@ void Session::call(Exchange& exchange) {
   try {
     (*std::get_if<SyncHandler>(&exchange.route->handler.function))(exchange.request, exchange.response);
     exchange.context.end_handler();
-    finish(exchange);
+    if (!finish_usual(exchange)) finish_unusual(exchange);
   } catch (const std::exception& error) {
     exchange.context.end_handler();
     fail(exchange, error.what());

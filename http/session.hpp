@@ -102,11 +102,13 @@ class Session {
   // session.cpp: input
   [[nodiscard]] size_t consume(std::string_view bytes);
   [[nodiscard]] bool step(std::string_view bytes, size_t& used);
+  void on_later_bytes(std::string_view bytes);
+  void keep_rest(std::string_view bytes);
   void keep_for_report(std::string_view bytes);
   void consume_stash();
   [[nodiscard]] size_t take_usual_head(std::string_view bytes);
   [[nodiscard]] bool take_unusual_head(std::string_view bytes, size_t& used);
-  void begin(std::string_view bytes, size_t used);
+  void begin(Exchange& exchange, std::string_view bytes, size_t used);
   void route(Exchange& exchange, std::string_view head_bytes);
   void route_nowhere(Exchange& exchange, std::string_view head_bytes, const Router::Match& match);
   void route_waiting(Exchange& exchange, std::string_view head_bytes);
@@ -139,6 +141,8 @@ class Session {
   void write_head(Exchange& exchange, ResponseHead::Framing framing, uint64_t length);
   void finish(Exchange& exchange);
   [[nodiscard]] bool finish_usual(Exchange& exchange);
+  void finish_unusual(Exchange& exchange);
+  void leave_exchange(Exchange& exchange);
   void end_exchange();
   void fail_length(Exchange& exchange);
   void refuse(Refusal refusal, CloseReason reason);

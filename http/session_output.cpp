@@ -112,13 +112,16 @@ bool Session::finish_usual(Exchange& exchange) {
   writer.write_usual(response.body_.view(), link_.output());
   count_answer(200);
   link_.touch();
-  end_exchange();
+  leave_exchange(exchange);
   return true;
 }
 
 /// The handler has ended: completes its answer.
 void Session::finish(Exchange& exchange) {
-  if (finish_usual(exchange)) return;
+  if (!finish_usual(exchange)) finish_unusual(exchange);
+}
+
+[[gnu::noinline]] void Session::finish_unusual(Exchange& exchange) {
   Response& response = exchange.response;
   using Framing = ResponseHead::Framing;
   if (!response.head_sent_) {
@@ -170,15 +173,20 @@ bool Session::last_request() const noexcept {
   return !loop.handing_over && (loop.draining || environment_.sends_away());
 }
 
-/// Request and answer are complete: on to the next request, or to the end.
-void Session::end_exchange() {
-  const bool more = !keep_alive_ && !input_waiting().empty();
-  Exchange& exchange = *std::exchange(exchange_, nullptr);
-  const bool asked = !exchange.head.keep_alive;  // by the client, who then sends nothing more
+/// Request and answer are complete.
+void Session::leave_exchange(Exchange& exchange) {
+  exchange_ = nullptr;
   note_answer(exchange);
   environment_.release(exchange);
   state_ = State::head;
   deadline_ = after(loop().now, environment_.options.idle_timeout);
+}
+
+/// … on to the next request, or to the end.
+void Session::end_exchange() {
+  const bool more = !keep_alive_ && !input_waiting().empty();
+  const bool asked = !exchange_->head.keep_alive;  // by the client, who then sends nothing more
+  leave_exchange(*exchange_);
   if (keep_alive_) return;  // while stopping: the client was not told to leave, the idle grace is its
   owes_more_ = !asked;
   bool clean = asked && !more;

@@ -47,6 +47,7 @@ class Connection : public Link {
   bool leaving_ : 1 = false;      // idle, for a successor to take: nothing is received here any more
   bool late_counts_ : 1 = false;  // closed as idle: bytes from here on are late requests
   bool sends_last_ : 1 = false;   // nothing comes behind what is being sent, or was sent last
+  bool answers_ : 1 = false;      // has been sending since the last look, and was not counted as active for that
   Timer timer_;
   Instant due_ = kNever;  // the linger's, write's or force's end or a look at the client; idle: the grace's
   P protocol_;

@@ -68,10 +68,8 @@ class Link {
   }
   /// Asks the worker to look at this connection before it sleeps: output, pauses, closing.
   void touch() noexcept {
-    if (dirty_) return;
-    dirty_ = true;
-    next_dirty_ = loop_->dirty;
-    loop_->dirty = this;
+    if (listed_ == Listed::no) enlist();
+    listed_ = Listed::touched;
   }
   /// Reading stops (advisory: what was on its way still comes) or goes on, after touch().
   void pause_input(bool pause) noexcept { input_paused_ = pause; }
@@ -96,6 +94,17 @@ class Link {
   };
   static constexpr size_t kLeastLent = 16 * 1024;  // less is copied sooner than it is told of
 
+  /// In the loop's list of those to be looked at.
+  enum class Listed : uint8_t {
+    no,
+    sending,  ///< since its answer is on its way: nothing else has happened to it
+    touched,
+  };
+  void enlist() noexcept {
+    next_dirty_ = loop_->dirty;
+    loop_->dirty = this;
+  }
+
   ~Link() = default;
   Rare& rare() {
     if (rare_ == nullptr) rare_ = std::make_unique<Rare>();
@@ -109,7 +118,7 @@ class Link {
   uint64_t bytes_sent_ = 0;
   std::unique_ptr<Rare> rare_;
   int fd_ = -1;
-  bool dirty_ = false;
+  Listed listed_ = Listed::no;
   bool input_paused_ = false;
   bool lends_ = false;  // whoever sends for it can do so without copying
 };

@@ -79,6 +79,7 @@ class Worker {
  private:
   using Conn = Connection<P>;
   using State = typename Conn::State;
+  using Listed = typename Conn::Listed;
   enum Kind : uint8_t { kMail, kBroadcast, kListener, kConnection };
 
   // Slots of what is not a connection come first.
@@ -115,7 +116,7 @@ class Worker {
 
   // worker_io.hpp: events, closing
   void on_event(const Event& event);
-  void on_other_event(const Event& event);
+  void on_other_event(Token token, int32_t result, bool last);
   void on_timer(Timer& timer);
   void on_receive(Conn& connection, const Event& event);
   void on_receive_end(Conn& connection, int32_t result);
@@ -132,6 +133,8 @@ class Worker {
   void on_sent(Conn& connection, const Event& event);
   void account_sent(Conn& connection, int32_t result);
   void settle_dirty();
+  void settle_later(Conn& connection);
+  void rest_again(Conn& connection);
   void tell_of_room(Conn& connection);
   [[nodiscard]] bool rests(const Conn& connection) const noexcept;
   void rest(Conn& connection);

@@ -94,7 +94,7 @@ void Worker<B, P>::turn() {
 template <class B, class P>
 void Worker<B, P>::on_event(const Event& event) {
   if (event.token.kind != kConnection) [[unlikely]]
-    return on_other_event(event);
+    return on_other_event(event.token, event.result, event.last);
   Conn* connection = connections_.find(event.token);
   if (connection == nullptr) return;
   if (event.token.op == Op::recv) {
@@ -105,9 +105,9 @@ void Worker<B, P>::on_event(const Event& event) {
 }
 
 template <class B, class P>
-[[gnu::noinline]] void Worker<B, P>::on_other_event(const Event& event) {
-  switch (event.token.kind) {
-    case kListener: on_accept(*listeners_[event.token.slot - kFirstListener], event); return;
+[[gnu::noinline]] void Worker<B, P>::on_other_event(Token token, int32_t result, bool last) {
+  switch (token.kind) {
+    case kListener: on_accept(*listeners_[token.slot - kFirstListener], {token, result, last, {}}); return;
     case kBroadcast: on_phase(); return;
     default: LASTCALL_CHECK(false);
   }
@@ -297,7 +297,12 @@ template <class B, class P>
 void Worker<B, P>::count(Conn& connection) {
   bool active = connection.state_ == State::open &&
                 (connection.sending_ || connection.has_output() || connection.protocol_.active());
-  if (active == connection.counted_active_) return;
+  const bool answered = connection.answers_ && !active;
+  connection.answers_ = false;
+  if (active == connection.counted_active_) {
+    if (answered) begin_grace(connection);
+    return;
+  }
   connection.counted_active_ = active;
   // Answered without a word of the stop: its client may be about to ask again.
   begin_grace(connection);

@@ -15,12 +15,7 @@ void Worker<B, P>::on_sent(Conn& connection, const Event& event) {
   // From here on it is the time for a look at the client again.
   if (connection.reason_ == CloseReason::none) connection.due_ = loop_.now + kPeerCheck;
   account_sent(connection, event.result);
-  tell_of_room(connection);
-  if (!connection.dirty_ && rests(connection)) [[likely]] {
-    rest(connection);
-  } else {
-    connection.touch();
-  }
+  if (connection.listed_ != Listed::sending) connection.touch();
 }
 
 template <class B, class P>
@@ -56,14 +51,44 @@ void Worker<B, P>::settle_dirty() {
   while (list != nullptr) {
     Conn& connection = *list;
     list = static_cast<Conn*>(connection.next_dirty_);
+    if (connection.listed_ == Listed::sending && !connection.sending_) [[likely]] {
+      rest_again(connection);
+      continue;
+    }
     tell_of_room(connection);
-    if (rests(connection)) [[likely]] {
-      connection.dirty_ = false;
-      rest(connection);
+    if (!rests(connection)) {
+      settle(connection);  // stays listed inside, so that touch() there does nothing
+    } else if (connection.sending_ && !connection.answers_) {
+      settle_later(connection);
     } else {
-      settle(connection);  // stays marked dirty inside, so that touch() there does nothing
+      connection.listed_ = Listed::no;
+      rest(connection);
     }
   }
+}
+
+/// A send that is pending ends, nearly always, where the next turn begins, and then nothing has changed: it was
+/// not worth counting and arming for that long. It stays in the list, and a turn that has one does not sleep.
+/// Once only, so that one that does not end is counted, and has its time.
+template <class B, class P>
+void Worker<B, P>::settle_later(Conn& connection) {
+  connection.answers_ = true;
+  connection.listed_ = Listed::sending;
+  connection.enlist();
+}
+
+/// … and it has ended.
+template <class B, class P>
+void Worker<B, P>::rest_again(Conn& connection) {
+  connection.listed_ = Listed::no;
+  connection.protocol_.on_output_room();
+  connection.answers_ = false;
+  if (connection.counted_active_) {
+    count(connection);
+  } else {
+    begin_grace(connection);
+  }
+  arm(connection);
 }
 
 template <class B, class P>
@@ -91,7 +116,7 @@ template <class B, class P>
 [[gnu::noinline]] void Worker<B, P>::settle(Conn& connection) {
   bool more = connection.state_ == State::open && pump(connection);
   if (release_if_ended(connection)) return;
-  connection.dirty_ = false;
+  connection.listed_ = Listed::no;
   count(connection);
   connection.leaving_ = successor_ != nullptr && may_leave(connection);
   steer_input(connection);
