@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <lastcall/http/client_address.hpp>
@@ -57,11 +58,18 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
 template <class Take>
 class [[nodiscard]] ReadEach : public ReadBody {
  public:
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(
+      std::is_lvalue_reference_v<Take> || std::is_trivially_destructible_v<Take>,
+      "give the function a name (auto f = [...] {...}; co_await request.read_each(f)): this compiler destroys "
+      "the captures of a lambda inside a co_await expression twice");
+#endif
+
   /// For Request::read_each().
-  ReadEach(Exchange& exchange, Take take) noexcept
+  ReadEach(Exchange& exchange, Take&& take)
       : ReadBody(exchange,
                  [](ReadBody& read, std::string_view piece) { static_cast<ReadEach&>(read).take_(piece); }),
-        take_(std::move(take)) {}
+        take_(std::forward<Take>(take)) {}
   bool await_resume() { return finish(); }
 
  private:
@@ -110,10 +118,11 @@ class Request {
   /// `take(std::string_view)` with the pieces as they come, where they were received: nothing is copied or
   /// kept. A piece is valid while `take` runs, on the reactor. True at the end of the body; false when it broke
   /// off (then aborted() is true). What `take` throws ends the reading and comes out here; read() and
-  /// read_all() return what came behind that piece.
-  template <std::invocable<std::string_view> Take>
-  [[nodiscard]] ReadEach<Take> read_each(Take take) noexcept {
-    return ReadEach<Take>(exchange_, std::move(take));
+  /// read_all() return what came behind that piece. One that has a name is used in its place, as by offload().
+  template <class Take>
+    requires std::invocable<Take&, std::string_view>
+  [[nodiscard]] ReadEach<Take> read_each(Take&& take) {
+    return ReadEach<Take>(exchange_, std::forward<Take>(take));
   }
   /// The client is gone, its body broke off or was refused, or the stop ran out of time: nobody waits for the
   /// answer.

@@ -217,7 +217,8 @@ TEST_F(GroupTest, ReadEach) {
   server.post("/late", [](Request& request, Response& response) -> Task<> {
     std::string all(co_await request.read());
     co_await sleep_for(1s);
-    const bool whole = co_await request.read_each([&all](std::string_view piece) { all += piece; });
+    auto append = [&all](std::string_view piece) { all += piece; };
+    const bool whole = co_await request.read_each(append);
     const bool nothing = co_await request.read_each([&all](std::string_view) { all += "too much"; });
     const bool empty = request.body().empty() && (co_await request.read()).empty();
     response.text((whole && nothing && empty ? "whole " : "broken ") + all);
