@@ -33,7 +33,9 @@ class [[nodiscard]] ReadBody : TaskContext::Waiter {
   std::string_view await_resume() noexcept;
 
  protected:
+  /// Takes a piece, for whoever is derived from this.
   using Call = void (*)(ReadBody&, std::string_view);
+  /// For ReadEach.
   ReadBody(Exchange& exchange, Call call) noexcept : ReadBody(exchange, true) { take_ = call; }
   /// True at the end of the body; throws what `take` threw.
   [[nodiscard]] bool finish();
