@@ -133,9 +133,10 @@ void ReadBody::give(std::string_view piece) noexcept {
 
 bool ReadBody::suspend(TaskContext& context) {
   if (takes_pieces() && !context.cancelled() && !exchange_.body.empty()) {  // what came before it was asked for
-    exchange_.chunk.clear();
     exchange_.chunk.swap(exchange_.body);
+    exchange_.body.clear();
     give(exchange_.chunk.view());
+    exchange_.chunk.release();
     exchange_.session->body_taken();
     if (failed()) return false;
   }

@@ -32,7 +32,7 @@ struct Loop {
   Instant announce_began = kNever;  ///< announcing: a share of the answers says it, that rises from none …
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins
-  Link* dirty = nullptr;            ///< connections to look at before the next wait
+  Link* dirty = nullptr;            ///< connections to look at before the next wait; of pending sends, behind it
   TurnAwayLog turned_away{counters.turned_away};
 };
 

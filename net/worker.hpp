@@ -131,7 +131,7 @@ class Worker {
 
   // worker_output.hpp: what is sent
   void on_sent(Conn& connection, const Event& event);
-  void account_sent(Conn& connection, int32_t result);
+  bool account_sent(Conn& connection, int32_t result);
   void settle_dirty();
   void settle_later(Conn& connection);
   void rest_again(Conn& connection);

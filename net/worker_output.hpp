@@ -14,12 +14,14 @@ void Worker<B, P>::on_sent(Conn& connection, const Event& event) {
   connection.sending_ = false;
   // From here on it is the time for a look at the client again.
   if (connection.reason_ == CloseReason::none) connection.due_ = loop_.now + kPeerCheck;
-  account_sent(connection, event.result);
+  if (account_sent(connection, event.result) && connection.sends_last_) [[unlikely]]
+    io().half_close(connection.fd_);  // at once: the answer may be waiting for it, and others come first in this turn
   if (connection.listed_ != Listed::sending) connection.touch();
 }
 
+/// False when the connection broke.
 template <class B, class P>
-void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
+bool Worker<B, P>::account_sent(Conn& connection, int32_t result) {
   size_t total = connection.in_flight_.size();
   connection.in_flight_.release();
   if (connection.rare_ != nullptr) total += std::exchange(connection.rare_->lasting_in_flight, 0);
@@ -27,14 +29,9 @@ void Worker<B, P>::account_sent(Conn& connection, int32_t result) {
     connection.bytes_sent_ += static_cast<uint64_t>(result);
     add(loop_.counters.bytes_sent, static_cast<uint64_t>(result));
   }
-  if (result >= 0 && static_cast<size_t>(result) == total) {
-    // At once, since the answer may be waiting for it; who sends nothing more is about to be closed.
-    if (connection.sends_last_ &&
-        (connection.receiving_ || connection.protocol_.close_wish() != CloseWish::direct)) [[unlikely]]
-      io().half_close(connection.fd_);
-    return;
-  }
+  if (result >= 0 && static_cast<size_t>(result) == total) return true;
   if (connection.state_ != State::ending) end(connection, CloseReason::peer_reset);
+  return false;
 }
 
 /// Whatever was written is sent first, one send behind the other: a system call displaces the code of a turn
@@ -186,7 +183,11 @@ bool Worker<B, P>::send(Conn& connection) {
     if (connection.reason_ == CloseReason::none) connection.due_ = after(loop_.now, options_.write_timeout);
     return true;
   }
-  account_sent(connection, status.result);
+  if (!account_sent(connection, status.result)) return false;
+  // The answer may be waiting for its end, which the close is, where it comes with this settling.
+  if (connection.sends_last_ &&
+      (connection.receiving_ || connection.protocol_.close_wish() != CloseWish::direct)) [[unlikely]]
+    io().half_close(connection.fd_);
   return connection.state_ == State::open;
 }
 

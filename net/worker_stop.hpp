@@ -81,7 +81,7 @@ Instant Worker<B, P>::grace_end(const Conn& connection) const noexcept {
 /// Of an idle connection, which before the drain has none.
 template <class B, class P>
 void Worker<B, P>::begin_grace(Conn& connection) const noexcept {
-  if (connection.state_ != State::open || connection.counted_active_) return;
+  if (connection.state_ != State::open || connection.counted_active_ || connection.sending_) return;
   if (connection.reason_ != CloseReason::none) return;
   connection.due_ = phase_ >= Phase::draining ? grace_end(connection) : kNever;
 }

@@ -244,6 +244,21 @@ TEST_F(GroupTest, ReadEach) {
   EXPECT_EQ(client.post("/each", "hello").body, "0 kept of hello");
 }
 
+/// What it holds lives as long as its name, and is destroyed once.
+TEST_F(GroupTest, WhatReadEachCallsMayHoldSomething) {
+  auto held = std::make_shared<int>(1);
+  server.post("/held", [held](Request& request, Response& response) -> Task<> {
+    size_t bytes = 0;
+    auto count = [held, &bytes](std::string_view piece) { bytes += piece.size(); };
+    const bool whole = co_await request.read_each(count);
+    response.text(std::to_string(bytes) + (whole ? " whole " : " part ") + std::to_string(held.use_count()));
+  });
+  TestClient client(server);
+  const std::string first = client.post("/held", std::string(100'000, 'x')).body;
+  EXPECT_TRUE(first.starts_with("100000 whole ")) << first;
+  EXPECT_EQ(client.post("/held", std::string(100'000, 'x')).body, first);
+}
+
 TEST_F(GroupTest, WhatReadEachCallsMayThrow) {
   server.post("/throws", [](Request& request, Response& response) -> Task<> {
     std::string before;

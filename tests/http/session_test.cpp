@@ -369,5 +369,49 @@ TEST_F(SessionTest, ReadEachSaysThatTheBodyBrokeOff) {
   EXPECT_EQ(seen, "hello aborted");
 }
 
+TEST_F(SessionTest, WhatReadEachCallsIsNotCalledAgainOnceItThrew) {
+  int calls = 0;
+  host.on(Method::post, "/each", [&calls](Request& request, Response& response) -> Task<> {
+    try {
+      static_cast<void>(co_await request.read_each([&calls](std::string_view) {
+        ++calls;
+        throw std::runtime_error("on purpose");
+      }));
+    } catch (const std::runtime_error&) {
+    }
+    response.text(std::string(co_await request.read_all()));
+  });
+  const Answer got = answer(
+      "POST /each HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n");
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(got.body, "def");
+}
+
+/// … and the handler does not wait for the rest: neither where the piece comes later nor where it was there.
+TEST_F(SessionTest, AHandlerWhoseReadEachThrewGoesOnAtOnce) {
+  int threw = 0;
+  const auto reads = [&threw](Duration before) {
+    return [&threw, before](Request& request, Response&) -> Task<> {
+      co_await sleep_for(before);
+      try {
+        static_cast<void>(
+            co_await request.read_each([](std::string_view) { throw std::runtime_error("on purpose"); }));
+      } catch (const std::runtime_error&) {
+        ++threw;
+      }
+    };
+  };
+  host.on(Method::post, "/before", reads(0s)).on(Method::post, "/behind", reads(1s));
+  for (const std::string target : {"/before", "/behind"}) {
+    threw = 0;
+    if (!host.open_still()) host.open();
+    host.receive("POST " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhel");
+    host.advance(2s);
+    EXPECT_EQ(threw, 1) << target;
+    host.vanish();
+  }
+}
+
 }  // namespace
 }  // namespace lastcall::test

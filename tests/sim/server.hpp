@@ -105,6 +105,8 @@ class SimServer {
   }
 
   /// Sends that were said to be their connection's last.
+  /// Bytes in use by buffers.
+  [[nodiscard]] size_t lent() { return worker_->loop().buffers.lent(); }
   [[nodiscard]] size_t last_sends() { return worker_->io().last_sends(); }
   void share(bool shared) { worker_->sweep_listeners(shared); }
   /// As of another process.

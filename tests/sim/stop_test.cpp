@@ -225,6 +225,27 @@ TEST_P(StopTest, AnsweredWithoutAWordItHasTheIdleGraceStill) {
   EXPECT_EQ(server.counters().late_requests, 0u);
 }
 
+/// The time to take an answer is the write timeout, whenever the stop begins: not the idle grace.
+TEST_P(StopTest, ADrainInTheTurnOfAnAnswerLeavesItItsTime) {
+  for (int turns = 0; turns < 8; ++turns) {
+    SimServer server(sim());
+    SimPeer peer = server.connect();
+    server.settle();
+    peer.set_window(0);
+    peer.write(get("/big?n=100000"));
+    for (int i = 0; i < turns; ++i) server.turn();
+    server.enter(Phase::draining, 10ms);
+    server.run_for(5s);
+    ASSERT_EQ(server.counters().aborted, 0u) << turns;
+    peer.set_window(SIZE_MAX);
+    server.run_for(100ms);
+    std::string got = peer.read_all();
+    server.run_for(100ms);
+    got += peer.read_all();
+    EXPECT_EQ(parse_answer(got).body.size(), 100000u) << turns;
+  }
+}
+
 TEST_P(StopTest, NoIdleGraceClosesAtOnce) {
   SimServer server(sim());
   SimPeer idle = server.connect();

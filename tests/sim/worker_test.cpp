@@ -192,6 +192,35 @@ TEST_P(WorkerTest, PeerThatTakesNothingIsCut) {
   expect_one(server, server.counters().aborted);
 }
 
+/// An answer that does not leave is counted, and has its time, without another event.
+TEST_P(WorkerTest, AnAnswerThatNobodyTakesIsActiveAtOnce) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  server.settle();
+  peer.set_window(0);
+  peer.write(get("/plaintext"));
+  uint64_t active = 0;
+  server.network.schedule(server.network.now() + 1ms, [&] { active = server.counters().active; });
+  server.run_for(10ms);
+  EXPECT_EQ(active, 1u);
+}
+
+/// Neither what was sent, nor whose it was; what is kept for the next request is of all connections.
+TEST_P(WorkerTest, AConnectionThatWaitsHoldsNoBuffer) {
+  SimServer server(sim());
+  SimPeer peer = server.connect();
+  peer.write(get("/users/1"));
+  server.run_for(1s);
+  EXPECT_EQ(parse_answer(peer.read_all()).status, 200);
+  const size_t kept = server.lent();
+  std::string requests;
+  for (int i = 0; i < 5; ++i) requests += get("/users/1");
+  peer.write(requests);
+  server.run_for(1s);
+  EXPECT_EQ(parse_answers(peer.read_all()).value().size(), 5u);
+  EXPECT_EQ(server.lent(), kept);
+}
+
 TEST_P(WorkerTest, PeerThatTakesSlowlyIsWaitedFor) {
   SimServer server(sim());
   SimPeer peer = server.connect();
