@@ -75,8 +75,8 @@ class EpollBackend {
     int fd = -1;
     uint32_t send = PendingSends::kNone;
     Op standing = Op::none;  // the subscription that is wanted
-    uint8_t registered = 0;  // the readiness asked of the kernel: may hold more than is wanted
-    uint8_t accepts = 1;     // of a listener: how many its next wakeup takes
+    uint8_t registered = 0;    // the readiness asked of the kernel: may hold more than is wanted
+    uint8_t accepts = 1;       // of a listener: how many its next wakeup takes
     uint8_t full_wakeups = 0;  // in a row that took so many
   };
 
