@@ -20,6 +20,13 @@ namespace lastcall {
   return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
 }
 
+/// CPU time of the calling thread; a system call. For backends only.
+[[nodiscard]] inline Duration thread_cpu_now() noexcept {
+  timespec ts{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
+}
+
 [[nodiscard]] inline timespec to_timespec(Duration duration) noexcept {
   if (duration < Duration::zero()) duration = Duration::zero();
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);

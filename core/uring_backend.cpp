@@ -17,6 +17,10 @@ constexpr uint32_t kFeatureBundle = 1U << 14;  // IORING_FEAT_RECVSEND_BUNDLE
 /// Completions under this name concern nobody.
 constexpr uint64_t kIgnored = pack(Token{});
 
+constexpr unsigned kTimeoutMultishot = 1U << 6;  // IORING_TIMEOUT_MULTISHOT, Linux 6.4
+
+constexpr Duration kTickInterval = 1ms;  // the longest that gathering lets an event wait
+
 [[nodiscard]] __kernel_timespec to_kernel(Duration duration) noexcept {
   const timespec ts = to_timespec(duration);
   return {.tv_sec = ts.tv_sec, .tv_nsec = ts.tv_nsec};
@@ -38,7 +42,10 @@ UringBackend::Ring::Ring(const UringOptions& options) {
 }
 
 UringBackend::UringBackend(const UringOptions& options)
-    : ring_(options), now_(monotonic_now()), buffers_(ring_.raw, options.buffers, options.buffer_bytes) {}
+    : ring_(options),
+      now_(monotonic_now()),
+      buffers_(ring_.raw, options.buffers, options.buffer_bytes),
+      gathering_(options.gather) {}
 
 UringBackend::~UringBackend() {
   cancel_all();
@@ -214,6 +221,7 @@ SendStatus UringBackend::send(Token token, int fd, std::span<const iovec> iov, S
 }
 
 void UringBackend::submit_send(int fd, PendingSend& send, int more_flags) {
+  ++sends_begun_;
   io_uring_sqe* entry = next_entry();
   const int flags = kSendFlags | more_flags;
   const std::span<iovec> rest = send.remaining();
@@ -283,22 +291,59 @@ int UringBackend::unread(int fd) {
 /// Submits everything and waits for the first completion, in one system call.
 void UringBackend::enter(Instant until) {
   if (!late_.empty()) arm_late();
-  io_uring_cqe* first = nullptr;
-  __kernel_timespec timeout{};
-  __kernel_timespec* limit = nullptr;
-  if (until != kNever) {
-    // The turn may have been long: the sleep is measured from here, not from the cached time.
-    timeout = to_kernel(until <= now_ ? Duration::zero() : until - monotonic_now());
-    limit = &timeout;
+  if (gathering_.events() > 1 && ticks_ == Ticks::none) start_ticks();
+  int code = 0;
+  if (gathering_.events() > 1 && ticks_ == Ticks::come && until - now_ > kTickInterval) [[likely]] {
+    wanted_ = sends_begun_ + gathering_.events();  // sends end at once, nearly always
+    code = io_uring_submit_and_wait(&ring_.raw, wanted_);
+  } else {
+    io_uring_cqe* first = nullptr;
+    __kernel_timespec timeout{};
+    __kernel_timespec* limit = nullptr;
+    if (until != kNever) {
+      // The turn may have been long: the sleep is measured from here, not from the cached time.
+      timeout = to_kernel(until <= now_ ? Duration::zero() : until - monotonic_now());
+      limit = &timeout;
+    }
+    wanted_ = 1;
+    code = io_uring_submit_and_wait_timeout(&ring_.raw, &first, wanted_, limit, nullptr);
   }
-  const int code = io_uring_submit_and_wait_timeout(&ring_.raw, &first, 1, limit, nullptr);
+  sends_begun_ = 0;
   // EAGAIN, EBUSY: short of memory, or completions to be taken first. What was not submitted goes with the
   // next enter.
   LASTCALL_CHECK(code >= 0 || code == -ETIME || code == -EINTR || code == -EAGAIN || code == -EBUSY);
-  now_ = monotonic_now();
+  turn_before_ = std::exchange(now_, monotonic_now());
+}
+
+/// A timeout that completes wakes whoever waits for completions, however few there are. One that repeats bounds
+/// all waits: a limit of its own for each would be a timer to program and to take back every time, which costs
+/// more than gathering saves. And one that does not repeat could complete just before a wait, and leave it without.
+void UringBackend::start_ticks() {
+  static constexpr __kernel_timespec kInterval{.tv_sec = 0, .tv_nsec = kTickInterval.count()};
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_timeout(entry, const_cast<__kernel_timespec*>(&kInterval), 0, kTimeoutMultishot);
+  io_uring_sqe_set_data64(entry, kTick);
+  ticks_ = Ticks::changing;  // until the first has come, since the kernel may refuse
+}
+
+void UringBackend::stop_ticks() {
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_timeout_remove(entry, kTick, 0);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data64(entry, kIgnored);  // where it comes too late for one tick, the next tries again
+  ticks_ = Ticks::changing;
+}
+
+void UringBackend::on_tick(int32_t result, bool more) {
+  ticks_ = more ? Ticks::come : Ticks::none;
+  if (result == -EINVAL) return gathering_.refuse();  // before Linux 6.4
+  if (!more) return;
+  if (io_uring_cq_ready(&ring_.raw) < wanted_) gathering_.on_missing(now_, now_ - turn_before_);
+  if (gathering_.events() == 1) stop_ticks();
 }
 
 void UringBackend::end_turn() {
+  gathering_.on_turn(now_, thread_cpu_now);
   if (!starved_.empty()) buffers_.widen();
   buffers_.publish();
   if (!starved_.empty()) feed_starved();

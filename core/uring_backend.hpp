@@ -12,6 +12,7 @@
 
 #include <lastcall/core/clock.hpp>
 #include <lastcall/core/descriptor_slots.hpp>
+#include <lastcall/core/gathering.hpp>
 #include <lastcall/core/io_backend.hpp>
 #include <lastcall/core/pending_sends.hpp>
 #include <lastcall/core/socket_calls.hpp>
@@ -24,6 +25,7 @@ struct UringOptions {
   uint32_t buffer_bytes = 4096;  ///< the most that one recv event carries
   uint32_t submissions = 256;    ///< entries; when they are full the batch is submitted early
   uint32_t completions = 4096;   ///< entries; the kernel keeps what overflows
+  uint32_t gather = 0;           ///< events that a wait is for, where they come soon; 0: see Gathering
 };
 
 /// The stream events of IoBackend over io_uring(7): multishot accept and recv, receive buffers picked by the
@@ -70,6 +72,8 @@ class UringBackend {
   static constexpr int kSendFlags =
       MSG_NOSIGNAL | MSG_WAITALL;  // the kernel itself goes on after a short send
 
+  static constexpr uint64_t kTick = pack(Token{.kind = 1});  // no operation has this name
+
   /// Where a subscription is. All but `armed` and `cancelling` mean that the kernel does not have it.
   enum class State : uint8_t {
     unarmed,  // a multishot that ended by itself, to be armed again when the sink returns
@@ -77,6 +81,9 @@ class UringBackend {
     starved,     // ended for want of buffers, to be armed again when some were recycled
     cancelling,  // its last event is on the way
   };
+
+  /// The timeout that bounds waits for several events.
+  enum class Ticks : uint8_t { none, changing, come };
 
   /// What is known about the descriptor in a slot; -1 when none was started. Addresses move when the table
   /// grows.
@@ -92,6 +99,7 @@ class UringBackend {
     bool listening : 1 = false;
     bool fed : 1 = false;    // bytes came since it was armed
     bool fresh : 1 = false;  // a connection that nothing was received from
+    Gathering::Mark heard = 0;
   };
 
   struct Ring {
@@ -126,6 +134,9 @@ class UringBackend {
   void retry(Slot& slot, int32_t result);
   [[nodiscard]] io_uring_sqe* next_entry();
   void enter(Instant until);
+  void start_ticks();
+  void stop_ticks();
+  void on_tick(int32_t result, bool more);
   void end_turn();
   void feed_starved();
   void cancel_all() noexcept;
@@ -152,6 +163,11 @@ class UringBackend {
   PendingSends sends_;
   std::vector<Token> starved_;
   std::vector<Token> late_;  // ended by themselves, to be armed before the next sleep
+  Gathering gathering_;
+  Instant turn_before_;       // when it began
+  unsigned sends_begun_ = 0;  // since the last enter
+  unsigned wanted_ = 1;       // completions that it was for
+  Ticks ticks_ = Ticks::none;
   unsigned dispatched_ = 0;  // completions of this turn, which the ring still holds
 };
 
@@ -183,7 +199,9 @@ void UringBackend::dispatch(const io_uring_cqe& entry, Sink& sink) {
     case Op::accept:
     case Op::watch: return on_standing(entry.user_data, entry.res, more, sink);
     case Op::send: return on_sent(unpack(entry.user_data), entry.res, sink);
-    case Op::none: return;  // a cancel or a close that failed: its target had ended
+    case Op::none:
+      if (entry.user_data == kTick) on_tick(entry.res, more);
+      return;  // a cancel or a close that failed: its target had ended
   }
 }
 
@@ -216,6 +234,7 @@ void UringBackend::on_bytes(uint64_t name, bool more, std::span<const std::byte>
   Slot* slot = find_standing(name);
   if (slot == nullptr) return;
   slot->fed = true;
+  gathering_.on_receive(slot->heard);
   if (!more && slot->state == State::armed) slot->state = State::unarmed;
   sink(Event{name_for_caller(*slot, Op::recv), static_cast<int32_t>(bytes.size()), false, bytes});
   if (!more) on_lost(name, sink);

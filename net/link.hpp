@@ -33,6 +33,7 @@ struct Loop {
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins
   Link* dirty = nullptr;            ///< connections to look at before the next wait; of pending sends, behind it
+  bool touched = false;             ///< one of them at least before it
   TurnAwayLog turned_away{counters.turned_away};
 };
 
@@ -70,6 +71,7 @@ class Link {
   void touch() noexcept {
     if (listed_ == Listed::no) enlist();
     listed_ = Listed::touched;
+    loop_->touched = true;
   }
   /// Reading stops (advisory: what was on its way still comes) or goes on, after touch().
   void pause_input(bool pause) noexcept { input_paused_ = pause; }

@@ -75,7 +75,12 @@ void Worker<B, P>::touch_now() noexcept {
 
 template <class B, class P>
 void Worker<B, P>::turn() {
-  Instant until = loop_.dirty != nullptr ? Instant{} : kNever;
+  Instant until = kNever;
+  if (loop_.touched) {
+    until = Instant{};
+  } else if (loop_.dirty != nullptr) {
+    until = after(loop_.now, kSettlesWithin);
+  }
   reactor_.turn(
       until,
       [this](const Event& event) {

@@ -45,6 +45,7 @@ void Worker<B, P>::settle_dirty() {
       static_cast<void>(send(connection));
   }
   auto* list = static_cast<Conn*>(std::exchange(loop_.dirty, nullptr));
+  loop_.touched = false;
   while (list != nullptr) {
     Conn& connection = *list;
     list = static_cast<Conn*>(connection.next_dirty_);

@@ -31,7 +31,7 @@ struct Completion {
 /// A bare ring; its calls fail the test where they cannot fail.
 class Ring {
  public:
-  Ring() { EXPECT_EQ(io_uring_queue_init(16, &ring_, 0), 0); }
+  explicit Ring(unsigned flags = 0) { EXPECT_EQ(io_uring_queue_init(16, &ring_, flags), 0); }
   ~Ring() { io_uring_queue_exit(&ring_); }
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;

@@ -168,6 +168,28 @@ TEST_F(UringFacts, PollFirstNeedsABufferOnlyWhenBytesArrive) {
   EXPECT_EQ(buffers.text(*heard), "now");
 }
 
+TEST_F(UringFacts, ATimeoutThatRepeatsEndsEachWaitForMore) {
+  Ring ring(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+  __kernel_timespec interval{.tv_sec = 0, .tv_nsec = 1'000'000};
+  io_uring_sqe* sqe = io_uring_get_sqe(ring.get());
+  io_uring_prep_timeout(sqe, &interval, 0, 1U << 6);  // IORING_TIMEOUT_MULTISHOT
+  constexpr unsigned kWanted = 10;                    // more than there ever are
+  for (int wait = 0; wait < 5; ++wait) {
+    ASSERT_GE(io_uring_submit_and_wait(ring.get(), kWanted), 0);
+    const unsigned ready = io_uring_cq_ready(ring.get());
+    EXPECT_LT(ready, kWanted);
+    for (unsigned i = 0; i < ready; ++i) {
+      std::optional<Completion> tick = ring.next();
+      ASSERT_TRUE(tick);
+      if (tick->result == -EINVAL) GTEST_SKIP() << "this kernel's timeouts do not repeat (Linux 6.4 and later do)";
+      EXPECT_EQ(tick->result, -ETIME);
+      EXPECT_TRUE(tick->more());
+    }
+    // Also where one has completed before the wait begins.
+    if (wait == 3) await_readable(ring.get()->ring_fd);
+  }
+}
+
 /// A zero-copy send whose bytes sit in the socket because the peer takes none; its first completion has come.
 void start_stuck_zero_copy_send(Ring& ring, int fd, const std::string& bytes) {
   io_uring_sqe* sqe = io_uring_get_sqe(ring.get());

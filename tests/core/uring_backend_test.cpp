@@ -158,6 +158,58 @@ TEST(UringBackend, FullQueuesOnlySubmitEarlier) {
   for (uint32_t i = 0; i < kCount; ++i) EXPECT_EQ(seen.sent[i], static_cast<int32_t>(message.size()));
 }
 
+TEST(UringBackend, GatheringHoldsUpNobody) {
+  constexpr uint32_t kCount = 4;
+  UringBackend io({.gather = 100});  // more than there ever are
+  Pairs pairs(kCount);
+  Collector seen(kCount);
+  for (uint32_t i = 0; i < kCount; ++i) io.recv_start(token_of(i), pairs.ours[i].get());
+  std::string large(4 << 20, 'b');  // and nobody reads it
+  iovec iov{large.data(), large.size()};
+  ASSERT_TRUE(io.send(token_of(0), pairs.ours[0].get(), {&iov, 1}).pending);
+  const Instant end = monotonic_now() + kPatience;
+  const Instant enough = monotonic_now() + 30ms;  // of which the first passes before it gathers
+  for (size_t round = 1; io.now() < enough; ++round) {
+    write_all(pairs.theirs[round % kCount], "x");
+    while (seen.total < round && io.now() < end) io.wait(end, seen);
+    ASSERT_EQ(seen.total, round);
+  }
+  EXPECT_EQ(seen.sends, 0u);
+  Fd bell(::eventfd(0, EFD_CLOEXEC));
+  io.watch_start(token_of(kCount), bell.get());
+  uint64_t one = 1;
+  ASSERT_EQ(::write(bell.get(), &one, sizeof one), 8);
+  bool rung = false;
+  while (!rung && io.now() < end)
+    io.wait(end, [&](const Event& event) { rung |= event.token.op == Op::watch; });
+  EXPECT_TRUE(rung);
+  io.watch_stop(token_of(kCount), bell.get());
+  const Instant soon = monotonic_now() + 2ms;
+  while (io.now() < soon) io.wait(soon, seen);
+  EXPECT_LT(io.now(), end);
+}
+
+TEST(UringBackend, SilenceEndsGathering) {
+  constexpr uint32_t kCount = 64;
+  UringBackend io;
+  Pairs pairs(kCount);
+  Collector seen(kCount);
+  for (uint32_t i = 0; i < kCount; ++i) io.recv_start(token_of(i), pairs.ours[i].get());
+  const Instant end = monotonic_now() + kPatience;
+  size_t written = 0;
+  for (const Instant enough = monotonic_now() + 20ms; io.now() < enough;) {
+    for (uint32_t i = 0; i < kCount; ++i) write_all(pairs.theirs[i], "x");
+    written += kCount;
+    while (seen.total < written && io.now() < end) io.wait(end, seen);
+    ASSERT_EQ(seen.total, written);
+  }
+  // It takes a tick to see that nothing comes, and one to end them.
+  const Instant later = monotonic_now() + 50ms;
+  int turns = 0;
+  for (; io.now() < later; ++turns) io.wait(later, seen);
+  EXPECT_LT(turns, 10);
+}
+
 TEST(UringBackend, NonBlockingSocketsAreHealed) {
   UringBackend io;
   Pairs pairs(1, SOCK_NONBLOCK);
