@@ -33,7 +33,7 @@ struct Loop {
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins
   Link* dirty = nullptr;            ///< connections to look at before the next wait; of pending sends, behind it
-  bool touched = false;             ///< one of them at least before it
+  bool touched = false;             ///< one of them is not only there for its pending send
   TurnAwayLog turned_away{counters.turned_away};
 };
 
@@ -69,6 +69,7 @@ class Link {
   }
   /// Asks the worker to look at this connection before it sleeps: output, pauses, closing.
   void touch() noexcept {
+    if (listed_ == Listed::touched) return;
     if (listed_ == Listed::no) enlist();
     listed_ = Listed::touched;
     loop_->touched = true;

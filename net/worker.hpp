@@ -92,7 +92,7 @@ class Worker {
   static constexpr int kSendsPerTurn = 8;  // of one connection, so that one fast reader starves nobody
   static constexpr size_t kMaxLentPerSend = 1 << 20;
   static constexpr uint32_t kListedPerTurn = 1024;  // slots, so that a look at many holds nobody up
-  static constexpr Duration kSettlesWithin = 2ms;  // whose answer is on its way, also where it does not get there
+  static constexpr Duration kSettlesWithin = 2ms;   // also whose answer is on its way, and does not get there
   static constexpr Duration kPeerCheck = 1s;        // while a handler is at work: is its client still there?
   static constexpr Duration kAcceptPause = 50ms;    // after the process ran out of descriptors
   static constexpr Duration kForceGrace = 200ms;    // for a 503 of the forcing phase to leave

@@ -76,11 +76,7 @@ void Worker<B, P>::touch_now() noexcept {
 template <class B, class P>
 void Worker<B, P>::turn() {
   Instant until = kNever;
-  if (loop_.touched) {
-    until = Instant{};
-  } else if (loop_.dirty != nullptr) {
-    until = after(loop_.now, kSettlesWithin);
-  }
+  if (loop_.dirty != nullptr) until = loop_.touched ? Instant{} : after(loop_.now, kSettlesWithin);
   reactor_.turn(
       until,
       [this](const Event& event) {

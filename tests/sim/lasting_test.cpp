@@ -96,6 +96,20 @@ TEST_P(LastingPieces, OfAnAnswerThatClosesComeBeforeTheEnd) {
   EXPECT_EQ(server.last_sends(), 1u);
 }
 
+/// A turn has only so many sends for each connection; the next follows at once, not when something happens.
+TEST_P(LastingPieces, AreSentWithoutSleepBetweenTurns) {
+  for (int i = 0; i < 200; ++i) add(20'000);  // in sends of four
+  SimServer server(GetParam().options(1), {}, {}, routes());
+  SimPeer peer = server.connect();
+  server.settle();
+  peer.write("POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  size_t soon = 0;
+  server.network.schedule(server.network.now() + 1ms, [&] { soon = peer.read_all().size(); });
+  server.run_for(10ms);
+  EXPECT_GT(server.network.sends(), 40u);
+  EXPECT_GT(soon, body().size());
+}
+
 TEST_P(LastingPieces, OfTheNextAnswerStayBehindItsHead) {
   add(50'000);
   add(50'000);
