@@ -7,15 +7,16 @@
 
 namespace lastcall {
 
-/// How many events a busy reactor lets come together before it is woken for them: a wake-up costs a system call and
-/// a change of context, whatever it brings. Decided anew for each millisecond by the one before. There is no waiting
-/// for more than one event but where the reactor has little time left to sleep, so that nobody waits only to spare
-/// what nobody else wants; where as many come soon; and where they can: those that wait for each other never come
-/// together, so it is for an eighth of the connections at most. Pure; owner thread only.
+/// How many events a busy reactor lets come together before it is woken for them: a wake-up costs a system
+/// call and a change of context, whatever it brings. Decided anew for each millisecond by the one before.
+/// There is no waiting for more than one event but where the reactor has little time left to sleep, so that
+/// nobody waits only to spare what nobody else wants; where as many come soon; and where they can: those that
+/// wait for each other never come together, so it is for an eighth of the connections at most. Pure; owner
+/// thread only.
 class Gathering {
  public:
   static constexpr Duration kWindow = 1ms;
-  static constexpr Duration kPatience = 120us;    ///< what the first of them waits for the last, at the rate of before
+  static constexpr Duration kPatience = 120us;    ///< in which so many came before
   static constexpr uint32_t kLeastReceives = 50;  ///< in a window
   static constexpr uint32_t kLeastEvents = 6;     ///< fewer cost more in sleeps than they save
   static constexpr uint32_t kMostEvents = 8;

@@ -71,8 +71,8 @@ enum class SendHint : uint8_t {
 ///   progress(fd)             a number that changes whenever the peer takes bytes (for write timeouts)
 ///   wait(until, sink)        submits what was started, sleeps until an event or `until`, calls sink(Event)
 ///   for each;
-///                            where events come fast it may let some wait for others, a millisecond at most, and may
-///                            return without any
+///                            where they come fast it may let some wait for others, a millisecond at most,
+///                            and return without any
 ///
 /// The seven laws: (1) every started operation ends exactly once, inline by a return value or with one `last`
 /// event, and only that frees memory; (2) bytes are lent until the sink returns; (3) no call but wait()

@@ -315,9 +315,10 @@ void UringBackend::enter(Instant until) {
   turn_before_ = std::exchange(now_, monotonic_now());
 }
 
-/// A timeout that completes wakes whoever waits for completions, however few there are. One that repeats bounds
-/// all waits: a limit of its own for each would be a timer to program and to take back every time, which costs
-/// more than gathering saves. And one that does not repeat could complete just before a wait, and leave it without.
+/// A timeout that completes wakes whoever waits for completions, however few there are. One that repeats
+/// bounds all waits: a limit of its own for each would be a timer to program and to take back every time,
+/// which costs more than gathering saves. And one that does not repeat could complete just before a wait, and
+/// leave it without.
 void UringBackend::start_ticks() {
   static constexpr __kernel_timespec kInterval{.tv_sec = 0, .tv_nsec = kTickInterval.count()};
   io_uring_sqe* entry = next_entry();

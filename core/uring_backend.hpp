@@ -88,9 +88,9 @@ class UringBackend {
   /// What is known about the descriptor in a slot; -1 when none was started. Addresses move when the table
   /// grows.
   struct Slot {
-    /// As the kernel knows the subscription, until its end was reported: `op` says which it is, and in place of
-    /// the caller's `kind` is a number that changes with each arming, so that completions of the one before are
-    /// known.
+    /// As the kernel knows the subscription, until its end was reported: `op` says which it is, and in place
+    /// of the caller's `kind` is a number that changes with each arming, so that completions of the one
+    /// before are known.
     Token token{};
     int fd = -1;
     uint32_t send = PendingSends::kNone;

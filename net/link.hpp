@@ -32,8 +32,9 @@ struct Loop {
   Instant announce_began = kNever;  ///< announcing: a share of the answers says it, that rises from none …
   Instant announce_ends = kNever;   ///< … to all
   std::stop_source drain{};         ///< a stop is requested on it when draining begins
-  Link* dirty = nullptr;            ///< connections to look at before the next wait; of pending sends, behind it
-  bool touched = false;             ///< one of them is not only there for its pending send
+  /// Connections to look at before the next wait, or behind it whose answers are on their way.
+  Link* dirty = nullptr;
+  bool touched = false;  ///< some of them before it
   TurnAwayLog turned_away{counters.turned_away};
 };
 

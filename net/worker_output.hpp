@@ -65,9 +65,9 @@ void Worker<B, P>::settle_dirty() {
   }
 }
 
-/// A send that is pending ends, nearly always, where the next turn begins, and then nothing has changed: it was
-/// not worth counting and arming for that long. It stays in the list, and a turn that has one does not sleep.
-/// Once only, so that one that does not end is counted, and has its time.
+/// A send that is pending ends, nearly always, where the next turn begins, and then nothing has changed: it
+/// was not worth counting and arming for that long. It stays in the list, and a turn that has one does not
+/// sleep for long. Once only, so that one that does not end is counted, and has its time.
 template <class B, class P>
 void Worker<B, P>::settle_later(Conn& connection) {
   connection.answers_ = true;

@@ -296,15 +296,14 @@ class Contract : public testing::Test {
 
 using Backends = testing::Types<RealHarness<EpollBackend, Tcp>, RealHarness<EpollBackend, Unix>,
                                 RealHarness<UringBackend, Tcp>, RealHarness<UringBackend, Unix>,
-                                RealHarness<GatheringUring, Tcp>,
-                                SimHarness<SimOptions::epoll_like>, SimHarness<SimOptions::uring_like>,
-                                SimHarness<SimOptions::chaotic>>;
+                                RealHarness<GatheringUring, Tcp>, SimHarness<SimOptions::epoll_like>,
+                                SimHarness<SimOptions::uring_like>, SimHarness<SimOptions::chaotic>>;
 
 struct BackendNames {
   template <class H>
   static std::string GetName(int index) {
-    static constexpr const char* kNames[] = {"epoll",         "epoll_unix",         "io_uring",
-                                             "io_uring_unix", "io_uring_gathering", "sim",
+    static constexpr const char* kNames[] = {"epoll",          "epoll_unix",         "io_uring",
+                                             "io_uring_unix",  "io_uring_gathering", "sim",
                                              "sim_uring_like", "sim_chaotic"};
     return kNames[index];
   }

@@ -31,8 +31,8 @@ struct Unix {
   static Fd listen() { return listen_unix(); }
 };
 
-/// io_uring that waits for several events whatever the traffic, as it does by itself only where there is much. It may
-/// wake for none, which tests of other backends need not expect.
+/// io_uring that waits for several events whatever the traffic, as it does by itself only where there is
+/// much. It may wake for none, which tests of other backends need not expect.
 class GatheringUring : public UringBackend {
  public:
   GatheringUring() : UringBackend({.gather = 4}) {}

@@ -75,7 +75,8 @@ TEST(Gathering, WaitsForAnEighthOfTheConnectionsAtMost) {
     Traffic busy(connections);
     busy.run(5ms, 200);
     const uint32_t eighth = connections / 8;
-    EXPECT_EQ(busy.gathering.events(), eighth < 6 ? 1 : std::min(eighth, 8u)) << connections << " connections";
+    EXPECT_EQ(busy.gathering.events(), eighth < 6 ? 1 : std::min(eighth, 8u))
+        << connections << " connections";
   }
 }
 

@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 class Admin : public EndToEnd {
  protected:
   /// How long the process may be there after it should be gone; this machine may be busy.
-  static constexpr Duration kLate = kSanitized ? 3s : 500ms;
+  static inline const Duration kLate = kSanitized ? 3s : 500ms;
 
   void TearDown() override {
     EndToEnd::TearDown();

@@ -194,7 +194,8 @@ TEST_P(Admin, ShowsEveryPhaseOfAStopWithAStuckReactor) {
 // Whoever watches is not who the stop waits for.
 TEST_P(Admin, NobodyOnItDelaysTheExit) {
   start();
-  RawClient silent = watch_without_reading();  // takes long on a slow machine; the others would have a 408 by then
+  RawClient silent =
+      watch_without_reading();  // takes long on a slow machine; the others would have a 408 by then
   RawClient idle = watch();
   EXPECT_EQ(idle.ask(get_request("/livez")).status, 200);
   RawClient mute = watch();
@@ -306,7 +307,7 @@ TEST(AdminAddress, ThatIsBadIsExitCode1AndNamed) {
 /// Whether a server that is started like this has an admin listener.
 bool has_admin(Arguments arguments, std::vector<std::string> environment = {}) {
   arguments.insert(arguments.begin(), {"demo", "--listen", "127.0.0.1:0", "--reactors", "1"});
-  ServerProcess process(LASTCALL_BINARY, std::move(arguments), {.environment = std::move(environment)});
+  ServerProcess process(lastcall_binary(), std::move(arguments), {.environment = std::move(environment)});
   EXPECT_TRUE(process.wait_for_event("ready")) << process.log();
   const bool has = process.wait_for_event("admin_listening", 0s).has_value();
   process.signal(SIGTERM);

@@ -23,7 +23,7 @@ class ConfigFile {
 std::string deadline_of(Arguments arguments, std::vector<std::string> environment = {}) {
   arguments.insert(arguments.begin(), "demo");
   for (const char* more : {"--listen", "127.0.0.1:0", "--reactors", "1"}) arguments.emplace_back(more);
-  ServerProcess process(LASTCALL_BINARY, std::move(arguments), {.environment = std::move(environment)});
+  ServerProcess process(lastcall_binary(), std::move(arguments), {.environment = std::move(environment)});
   if (!process.wait_for_event("ready")) return "did not start: " + process.log();
   process.signal(SIGTERM);
   std::string line = process.wait_for_event("stop_requested").value_or("");
@@ -127,8 +127,8 @@ TEST(CommandLine, ListenTakesOneAddress) {
 }
 
 TEST(CommandLine, AsManyConnectionsAsCanBeSaid) {
-  ServerProcess process(LASTCALL_BINARY, {"demo", "--listen", "127.0.0.1:0", "--reactors", "1",
-                                          "--max-connections", "4294967295"});
+  ServerProcess process(lastcall_binary(), {"demo", "--listen", "127.0.0.1:0", "--reactors", "1",
+                                            "--max-connections", "4294967295"});
   ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   RawClient client(process.addresses().at(0));
   EXPECT_EQ(client.ask(get_request("/plaintext", "Connection: close\r\n")).status, 200);
@@ -167,7 +167,7 @@ TEST(CommandLine, ConfigFileMayBeNamedByTheEnvironment) {
 
 TEST(CommandLine, ConfigFileMayNameSeveralAddresses) {
   ConfigFile file("listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nreactors = 1\n");
-  ServerProcess process(LASTCALL_BINARY, {"demo", "--config", file.path()});
+  ServerProcess process(lastcall_binary(), {"demo", "--config", file.path()});
   ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   EXPECT_EQ(process.addresses().size(), 2u);
   process.signal(SIGTERM);
@@ -175,7 +175,7 @@ TEST(CommandLine, ConfigFileMayNameSeveralAddresses) {
 }
 
 TEST(CommandLine, ListenMayComeFromTheEnvironment) {
-  ServerProcess process(LASTCALL_BINARY, {"demo"},
+  ServerProcess process(lastcall_binary(), {"demo"},
                         {.environment = {"LASTCALL_LISTEN=127.0.0.1:0,[::1]:0", "LASTCALL_REACTORS=1"}});
   ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   EXPECT_EQ(process.addresses().size(), 2u);
@@ -205,7 +205,7 @@ TEST(CommandLine, MistakeInTheEnvironmentIsExitCode1) {
 
 // Where io_uring is forbidden, as it is under the default filters of container runtimes.
 TEST(IoChoice, AutomaticFallsBackAndSaysWhy) {
-  ServerProcess process(LASTCALL_BINARY, {"demo", "--listen", "127.0.0.1:0", "--reactors", "1"},
+  ServerProcess process(lastcall_binary(), {"demo", "--listen", "127.0.0.1:0", "--reactors", "1"},
                         {.deny_io_uring = true});
   ASSERT_TRUE(process.wait_for_event("ready")) << process.log();
   std::string fallback = process.wait_for_event("io_fallback").value_or("");

@@ -84,7 +84,7 @@ TEST_P(Connections, PipelinedRequestsAreAnsweredInOrder) {
 }
 
 TEST_P(Connections, PipelineLargerThanEveryBuffer) {
-  constexpr int kRequests = kSanitized ? 10'000 : 30'000;
+  const int kRequests = kSanitized ? 10'000 : 30'000;
   start();
   RawClient client = connect();
   std::string requests;

@@ -12,7 +12,7 @@ using Clock = std::chrono::steady_clock;
 class Deadline : public EndToEnd {
  protected:
   /// From the signal to the exit. Promise 5 is 50 ms late at most on a quiet machine; this one may be busy.
-  static constexpr Duration kLate = kSanitized ? 3s : 500ms;
+  static inline const Duration kLate = kSanitized ? 3s : 500ms;
 
   void stop_at_the_deadline(Duration deadline) {
     Clock::time_point began = Clock::now();
@@ -157,7 +157,7 @@ TEST_P(Deadline, WhoQueuesForAStuckReactorIsAnsweredAndCounted) {
 }
 
 TEST_P(Deadline, ThousandsOnAStuckReactorAreStillReported) {
-  constexpr size_t kWaiting = kSanitized ? 300 : 3000;
+  const size_t kWaiting = kSanitized ? 300 : 3000;
   start({"--deadline", "1s", "--reactors", "1"});
   std::vector<RawClient> waiting;
   for (size_t i = 0; i < kWaiting; ++i) {

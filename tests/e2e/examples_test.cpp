@@ -24,7 +24,7 @@ class Examples : public testing::TestWithParam<const char*> {
 
   void start(const std::string& name) {
     program_ =
-        std::make_unique<ServerProcess>(LASTCALL_EXAMPLES + name, Arguments{"127.0.0.1:0"},
+        std::make_unique<ServerProcess>(program_file("examples/" + name), Arguments{"127.0.0.1:0"},
                                         ProcessOptions{.deny_io_uring = std::string(GetParam()) == "epoll"});
     ASSERT_TRUE(program_->wait_for_event("ready")) << program_->log();
     const std::optional<std::string> line = program_->wait_for_event("listening");
@@ -67,7 +67,7 @@ TEST_P(Examples, ApiEndpointStopsWithinItsProgramAndItsPortIsFreeAtOnce) {
 
 TEST_P(Examples, ApiEndpointReturnsItsErrors) {
   start("api_endpoint");
-  ServerProcess second(LASTCALL_EXAMPLES + std::string("api_endpoint"), {program().addresses().at(0)});
+  ServerProcess second(program_file("examples/api_endpoint"), {program().addresses().at(0)});
   EXPECT_EQ(second.wait_exit().value_or(-1), 1);
   EXPECT_THAT(second.log(), HasSubstr("start: listen " + program().addresses().at(0)));
   program().signal(SIGKILL);

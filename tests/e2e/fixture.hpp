@@ -16,6 +16,7 @@
 
 #include <lastcall/core/probe.hpp>
 
+#include "tests/e2e/programs.hpp"
 #include "tests/support/raw_client.hpp"
 #include "tests/support/server_process.hpp"
 
@@ -23,11 +24,6 @@ namespace lastcall::e2e {
 
 using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
-
-// What the binary was built with; the tests themselves are not.
-inline constexpr std::string_view kSanitizers = LASTCALL_SANITIZE;
-inline constexpr bool kAddressSanitized = kSanitizers.find("address") != std::string_view::npos;
-inline constexpr bool kSanitized = !kSanitizers.empty();
 
 inline std::string get_request(const std::string& target, const std::string& fields = "") {
   return "GET " + target + " HTTP/1.1\r\nHost: test\r\n" + fields + "\r\n";
@@ -80,7 +76,7 @@ class EndToEnd : public testing::TestWithParam<const char*> {
     add_default(arguments, "--reactors", "1");
     add_default(arguments, "--idle-grace", "20ms");
     add_default(arguments, "--report", report_path());
-    start_program(LASTCALL_BINARY, std::move(arguments), std::move(options));
+    start_program(lastcall_binary(), std::move(arguments), std::move(options));
   }
 
   void start_program(const std::string& program, Arguments arguments, ProcessOptions options = {}) {
@@ -178,7 +174,7 @@ struct Finished {
 };
 
 inline Finished run_to_end(Arguments arguments, ProcessOptions options = {}) {
-  ServerProcess process(LASTCALL_BINARY, std::move(arguments), std::move(options));
+  ServerProcess process(lastcall_binary(), std::move(arguments), std::move(options));
   Finished finished;
   finished.exit_code = process.wait_exit(20s).value_or(-1);
   finished.output = process.standard_output();

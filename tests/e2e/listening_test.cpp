@@ -135,7 +135,7 @@ TEST_P(Listening, OneInheritedListenerServesAProcessOfEachBackend) {
   Fd listener = listen_tcp();
   start({"--listen", "fd:7"}, {.inherited = {{listener.get(), 7}}});
   const std::string other_io = std::string(GetParam()) == "epoll" ? "io_uring" : "epoll";
-  ServerProcess other(LASTCALL_BINARY, {"demo", "--listen", "fd:7", "--reactors", "1", "--io", other_io},
+  ServerProcess other(lastcall_binary(), {"demo", "--listen", "fd:7", "--reactors", "1", "--io", other_io},
                       {.inherited = {{listener.get(), 7}}});
   if (!other.wait_for_event("ready")) GTEST_SKIP() << other.log();
   listener.reset();

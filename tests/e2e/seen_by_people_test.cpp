@@ -107,7 +107,7 @@ class SeenByPeople : public EndToEnd {
     where_ = "unix:" + testing::TempDir() + "lastcall-people-" + std::to_string(::getpid()) + ".sock";
     Arguments all{"demo", "--listen", where_, "--io", GetParam()};
     all.insert(all.end(), arguments.begin(), arguments.end());
-    server_.emplace(LASTCALL_BINARY, all,
+    server_.emplace(lastcall_binary(), all,
                     ProcessOptions{.environment = {"TERM=" + terminal, sanitizer_options()},
                                    .inherited = {{error, STDERR_FILENO}}});
     while (!connect_here().connected()) ASSERT_FALSE(server_->wait_exit(1ms));
@@ -252,7 +252,7 @@ class NobodyReads : public SeenByPeople {
   }
   /// Stops, and expects the exit at the deadline.
   void expect_in_time(Duration deadline, int exit_code) {
-    constexpr Duration kLate = kSanitized ? 3s : 250ms;  // 50 ms on a quiet machine
+    const Duration kLate = kSanitized ? 3s : 250ms;  // 50 ms on a quiet machine
     Clock::time_point began = Clock::now();
     server_->signal(SIGTERM);
     EXPECT_EQ(server_->wait_exit(), exit_code);

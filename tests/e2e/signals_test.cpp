@@ -108,7 +108,7 @@ TEST_P(SignalOrder, OthersDuringTheStopChangeNothing) {
 // No moment is too early once it says that it listens.
 TEST_P(SignalOrder, FirstAsSoonAsItListens) {
   for (int number : kStopSignals) {
-    ServerProcess process(LASTCALL_BINARY,
+    ServerProcess process(lastcall_binary(),
                           {"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--reactors", "2"});
     ASSERT_TRUE(process.wait_for_event("listening")) << process.log();
     process.signal(number);

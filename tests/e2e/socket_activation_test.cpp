@@ -28,7 +28,7 @@ class SocketActivation : public EndToEnd {
     options.environment.push_back("LISTEN_FDS=" + std::to_string(sockets.size()));
     options.environment.push_back("LISTEN_FDNAMES=" + names);
     const Arguments mine = {"-c",       R"(LISTEN_PID=$$ exec "$@")",
-                            "sh",       LASTCALL_BINARY,
+                            "sh",       lastcall_binary(),
                             "demo",     "--io",
                             GetParam(), "--idle-grace",
                             "20ms"};

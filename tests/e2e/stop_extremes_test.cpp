@@ -150,11 +150,11 @@ LASTCALL_ON_BOTH_BACKENDS(Crowd);
 
 // In the grace and not much longer, and without a reset.
 TEST_P(Crowd, OfTenThousandLeavesInTheGrace) {
-  constexpr size_t kConnections = kSanitized ? 1000 : 10'000;
+  const size_t kConnections = kSanitized ? 1000 : 10'000;
   constexpr Duration kGrace = 1s;
   // 300 ms on a quiet machine, of which half is the test's own side of ten thousand closes. This one may be
   // busy.
-  constexpr Duration kLate = kSanitized ? 8s : 800ms;
+  const Duration kLate = kSanitized ? 8s : 800ms;
   if (!allow_descriptors(kConnections + 200)) GTEST_SKIP() << "not enough descriptors";
   start({"--reactors", "2", "--idle-grace", "1s", "--max-connections", "12000"});
   std::vector<RawClient> clients = idle_connections(kConnections);
@@ -173,7 +173,7 @@ TEST_P(Crowd, OfTenThousandLeavesInTheGrace) {
 // More at once than io_uring has receive buffers (512), than its completion queue holds where the kernel
 // fills it in one go (4096, before Linux 6.13; FullQueue has a small one), and many batches of epoll (256).
 TEST_P(Crowd, ThatAsksAtOnceIsAnswered) {
-  constexpr size_t kConnections = kSanitized ? 1000 : 6000;
+  const size_t kConnections = kSanitized ? 1000 : 6000;
   if (!allow_descriptors(kConnections + 200)) GTEST_SKIP() << "not enough descriptors";
   start({"--max-connections", "12000"});
   std::vector<RawClient> clients = idle_connections(kConnections);
@@ -193,7 +193,7 @@ TEST_P(Crowd, ThatAsksAtOnceIsAnswered) {
 
 // Coroutines on the timers of one reactor: no thread waits for them, and the stop answers them all.
 TEST_P(Crowd, SleepsOnOneReactor) {
-  constexpr size_t kConnections = kSanitized ? 1000 : 10'000;
+  const size_t kConnections = kSanitized ? 1000 : 10'000;
   if (!allow_descriptors(kConnections + 200)) GTEST_SKIP() << "not enough descriptors";
   start({"--reactors", "1", "--max-connections", "12000"});
   std::vector<RawClient> clients = idle_connections(kConnections);

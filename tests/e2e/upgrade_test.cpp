@@ -32,7 +32,7 @@ class Upgrade : public EndToEnd {
   /// Starts a copy of the binary, that can be replaced by another program.
   void start_copy(Arguments arguments) {
     binary_ = in_folder("server");
-    std::filesystem::copy_file(LASTCALL_BINARY, binary_);
+    std::filesystem::copy_file(lastcall_binary(), binary_);
     arguments.insert(arguments.begin(), {"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--reactors",
                                          "1", "--idle-grace", "20ms"});
     start_program(binary_, std::move(arguments));
@@ -44,7 +44,7 @@ class Upgrade : public EndToEnd {
     std::filesystem::rename(binary_ + ".new", binary_);
   }
   void install_again() {
-    std::filesystem::copy_file(LASTCALL_BINARY, binary_ + ".new");
+    std::filesystem::copy_file(lastcall_binary(), binary_ + ".new");
     std::filesystem::rename(binary_ + ".new", binary_);
   }
 
@@ -153,8 +153,8 @@ TEST_P(Upgrade, NumberOfReactorsMayChange) {
   const std::string config = in_folder("config.toml");
   write_file(config, "reactors = 1\n");
   const std::string path = in_folder("server.sock");
-  start_program(LASTCALL_BINARY, {"demo", "--io", GetParam(), "--idle-grace", "20ms", "--config", config,
-                                  "--listen", "127.0.0.1:0", "--listen", "unix:" + path});
+  start_program(lastcall_binary(), {"demo", "--io", GetParam(), "--idle-grace", "20ms", "--config", config,
+                                    "--listen", "127.0.0.1:0", "--listen", "unix:" + path});
   std::vector<RawClient> kept;
   for (const char* reactors : {"3", "2", "5", "1"}) {
     write_file(config, std::string("reactors = ") + reactors + "\n");
@@ -179,7 +179,7 @@ TEST_P(Upgrade, AddressesMayComeAndGo) {
   const std::string kept = in_folder("kept.sock");
   const std::string added = in_folder("added.sock");
   write_file(config, "listen = [\"unix:" + gone + "\", \"unix:" + kept + "\"]\n");
-  start_program(LASTCALL_BINARY,
+  start_program(lastcall_binary(),
                 {"demo", "--io", GetParam(), "--reactors", "1", "--idle-grace", "20ms", "--config", config});
   write_file(config, "listen = [\"unix:" + added + "\", \"unix:" + kept + "\"]\n");
   server().signal(SIGUSR2);
@@ -272,7 +272,7 @@ TEST_P(Upgrade, StopOfASuccessorServesWhoIsStillOnTheWay) {
 
 TEST_P(Upgrade, LinkThatLeadsToAnotherBinaryIsFollowed) {
   const std::string link = in_folder("current");
-  std::filesystem::create_symlink(LASTCALL_BINARY, link);
+  std::filesystem::create_symlink(lastcall_binary(), link);
   start_program(link, {"demo", "--listen", "127.0.0.1:0", "--io", GetParam(), "--reactors", "1"});
   write_file(in_folder("next"), "#!/bin/sh\nexit 5\n");
   std::filesystem::permissions(in_folder("next"), std::filesystem::perms::owner_all);
@@ -452,7 +452,7 @@ class Successor : public EndToEnd {
     options.environment = {"LASTCALL_HANDOVER=" + channel};
     options.inherited = {{theirs_.get(), kChannel}};
     server_ = std::make_unique<ServerProcess>(
-        LASTCALL_BINARY, Arguments{"demo", "--listen", "127.0.0.1:0", "--io", GetParam()}, options);
+        lastcall_binary(), Arguments{"demo", "--listen", "127.0.0.1:0", "--io", GetParam()}, options);
     theirs_.reset();
     if (channel == std::to_string(kChannel)) {
       EXPECT_EQ(hear(), "K");

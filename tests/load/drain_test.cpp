@@ -24,7 +24,7 @@ struct Loaded {
 };
 
 Loaded load(Arguments arguments) {
-  ServerProcess process(LASTCALL_LOAD_BINARY, std::move(arguments));
+  ServerProcess process(program_file("lastcall-load"), std::move(arguments));
   Loaded done;
   done.exit_code = process.wait_exit(30s).value_or(-1);
   done.output = process.standard_output();
