@@ -20,8 +20,9 @@ class Gathering {
   static constexpr uint32_t kLeastReceives = 50;  ///< in a window
   static constexpr uint32_t kLeastEvents = 6;     ///< fewer cost more in sleeps than they save
   static constexpr uint32_t kMostEvents = 8;
-  static constexpr int kLeastBusyPercent = 60;
-  static constexpr Duration kRest = 100ms;  ///< without, where those that were waited for did not come
+  static constexpr int kBusyPercent = 65;       ///< of a window, to begin …
+  static constexpr int kStillBusyPercent = 55;  ///< … and to go on, with what is saved by it
+  static constexpr Duration kRest = 100ms;      ///< without, where those that were waited for did not come
 
   /// Kept for each connection: when it was last heard of.
   using Mark = uint8_t;
@@ -41,12 +42,12 @@ class Gathering {
     if (now - began_ < kWindow) [[likely]]
       return;
     const Duration length = now - began_;
-    const bool fast = receives_ * kWindow >= kLeastReceives * length;
+    const bool fast = length <= receives_ * kWindow / kLeastReceives;
     decide(now, length, fast && always_ == 0 ? cpu() : kUnknown);
   }
   /// A wait ended before the events had come, so long after the turn before it began.
   void on_missing(Instant now, Duration waited) noexcept {
-    if (always_ != 0 || waited < 4 * kPatience) return;
+    if (always_ != 0 || waited < 2 * kPatience) return;
     events_ = 1;
     rests_until_ = std::max(rests_until_, now + kRest);
   }
@@ -64,7 +65,8 @@ class Gathering {
 
   void decide(Instant now, Duration length, Duration cpu) noexcept {
     const bool known = cpu != kUnknown && cpu_began_ != kUnknown;
-    const bool busy = known && (cpu - cpu_began_) * 100 >= length * kLeastBusyPercent;
+    const int percent = events_ > 1 ? kStillBusyPercent : kBusyPercent;
+    const bool busy = known && (cpu - cpu_began_) * 100 >= length * percent;
     if (always_ == 0) events_ = busy && now >= rests_until_ ? events_after(length) : 1;
     began_ = now;
     cpu_began_ = cpu;

@@ -291,9 +291,9 @@ int UringBackend::unread(int fd) {
 /// Submits everything and waits for the first completion, in one system call.
 void UringBackend::enter(Instant until) {
   if (!late_.empty()) arm_late();
-  if (gathering_.events() > 1 && ticks_ == Ticks::none) start_ticks();
+  if (gathering_.events() > 1 && ticks_ == Ticks::none) ask_for_ticks();
   int code = 0;
-  if (gathering_.events() > 1 && ticks_ == Ticks::come && until - now_ > kTickInterval) [[likely]] {
+  if (gathers() && until - now_ > kTickInterval) [[likely]] {
     wanted_ = sends_begun_ + gathering_.events();  // sends end at once, nearly always
     code = io_uring_submit_and_wait(&ring_.raw, wanted_);
   } else {
@@ -319,28 +319,35 @@ void UringBackend::enter(Instant until) {
 /// bounds all waits: a limit of its own for each would be a timer to program and to take back every time,
 /// which costs more than gathering saves. And one that does not repeat could complete just before a wait, and
 /// leave it without.
-void UringBackend::start_ticks() {
+void UringBackend::ask_for_ticks() {
   static constexpr __kernel_timespec kInterval{.tv_sec = 0, .tv_nsec = kTickInterval.count()};
   io_uring_sqe* entry = next_entry();
   io_uring_prep_timeout(entry, const_cast<__kernel_timespec*>(&kInterval), 0, kTimeoutMultishot);
   io_uring_sqe_set_data64(entry, kTick);
-  ticks_ = Ticks::changing;  // until the first has come, since the kernel may refuse
+  ticks_ = Ticks::asked_for;  // the kernel may refuse
 }
 
-void UringBackend::stop_ticks() {
+void UringBackend::remove_ticks() {
   io_uring_sqe* entry = next_entry();
   io_uring_prep_timeout_remove(entry, kTick, 0);
   entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  io_uring_sqe_set_data64(entry, kIgnored);  // where it comes too late for one tick, the next tries again
-  ticks_ = Ticks::changing;
+  io_uring_sqe_set_data64(entry, kIgnored);  // where it comes too late, the next tick tries again
+  ticks_ = Ticks::to_be_removed;
 }
 
 void UringBackend::on_tick(int32_t result, bool more) {
-  ticks_ = more ? Ticks::come : Ticks::none;
-  if (result == -EINVAL) return gathering_.refuse();  // before Linux 6.4
-  if (!more) return;
-  if (io_uring_cq_ready(&ring_.raw) < wanted_) gathering_.on_missing(now_, now_ - turn_before_);
-  if (gathering_.events() == 1) stop_ticks();
+  if (io_uring_cq_ready(&ring_.raw) < wanted_) {
+    ++waits_in_vain_;
+    wanted_ = 1;  // of two ticks in one wait, one counts
+    gathering_.on_missing(now_, now_ - turn_before_);
+  }
+  if (!more) {
+    ticks_ = Ticks::none;
+    if (result == -EINVAL) gathering_.refuse();  // before Linux 6.4
+    return;
+  }
+  if (ticks_ == Ticks::to_be_removed || gathering_.events() == 1) return remove_ticks();
+  ticks_ = Ticks::come;
 }
 
 void UringBackend::end_turn() {

@@ -63,6 +63,10 @@ class UringBackend {
   void close(Token token, int fd);
   void release(Token token, int fd);
   [[nodiscard]] int unread(int fd);
+  /// Does the next wait that may sleep for long go on until several events have come?
+  [[nodiscard]] bool gathers() const noexcept { return gathering_.events() > 1 && ticks_ == Ticks::come; }
+  /// Such waits that were over before.
+  [[nodiscard]] uint64_t waits_in_vain() const noexcept { return waits_in_vain_; }
   [[nodiscard]] uint64_t progress(int fd) const { return send_progress(fd); }
 
   template <class Sink>
@@ -82,8 +86,9 @@ class UringBackend {
     cancelling,  // its last event is on the way
   };
 
-  /// The timeout that bounds waits for several events.
-  enum class Ticks : uint8_t { none, changing, come };
+  /// The timeout that bounds waits for several events. One that is to be removed bounds nothing, even if it
+  /// still comes.
+  enum class Ticks : uint8_t { none, asked_for, come, to_be_removed };
 
   /// What is known about the descriptor in a slot; -1 when none was started. Addresses move when the table
   /// grows.
@@ -134,8 +139,8 @@ class UringBackend {
   void retry(Slot& slot, int32_t result);
   [[nodiscard]] io_uring_sqe* next_entry();
   void enter(Instant until);
-  void start_ticks();
-  void stop_ticks();
+  void ask_for_ticks();
+  void remove_ticks();
   void on_tick(int32_t result, bool more);
   void end_turn();
   void feed_starved();
@@ -167,6 +172,7 @@ class UringBackend {
   Instant turn_before_;       // when it began
   unsigned sends_begun_ = 0;  // since the last enter
   unsigned wanted_ = 1;       // completions that it was for
+  uint64_t waits_in_vain_ = 0;
   Ticks ticks_ = Ticks::none;
   unsigned dispatched_ = 0;  // completions of this turn, which the ring still holds
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -158,56 +159,135 @@ TEST(UringBackend, FullQueuesOnlySubmitEarlier) {
   for (uint32_t i = 0; i < kCount; ++i) EXPECT_EQ(seen.sent[i], static_cast<int32_t>(message.size()));
 }
 
-TEST(UringBackend, GatheringHoldsUpNobody) {
-  constexpr uint32_t kCount = 4;
-  UringBackend io({.gather = 100});  // more than there ever are
-  Pairs pairs(kCount);
-  Collector seen(kCount);
-  for (uint32_t i = 0; i < kCount; ++i) io.recv_start(token_of(i), pairs.ours[i].get());
+/// A backend that gathers whatever the traffic, and connections on it.
+class UringGathering : public testing::Test {
+ protected:
+  static constexpr uint32_t kCount = 64;
+
+  void start(uint32_t gather, uint32_t count = kCount) {
+    io.emplace(UringOptions{.gather = gather});
+    pairs.emplace(count);
+    for (uint32_t i = 0; i < count; ++i) io->recv_start(token_of(i), pairs->ours[i].get());
+    if (gather != 0) wait_until([this] { return io->gathers(); });
+  }
+  template <class Done>
+  void wait_until(Done&& done) {
+    while (!done() && io->now() < end) io->wait(end, seen);
+    ASSERT_TRUE(done());
+  }
+  void write_and_wait(uint32_t slot, std::string_view bytes = "x") {
+    write_all(pairs->theirs[slot], bytes);
+    written += bytes.size();
+    wait_until([this] { return seen.total == written; });
+  }
+  void spin(Duration duration) {
+    for (const Instant over = monotonic_now() + duration; monotonic_now() < over;) {
+    }
+  }
+  std::optional<UringBackend> io;
+  std::optional<Pairs> pairs;
+  Collector seen{kCount};
+  size_t written = 0;
+  const Instant end = monotonic_now() + 4 * kPatience;
+};
+
+TEST_F(UringGathering, HoldsNobodyUpForLong) {
+  start(100);  // more than there ever are
+  const uint64_t before = io->waits_in_vain();
+  const Instant began = monotonic_now();
+  for (uint32_t i = 0; i < 20; ++i) write_and_wait(i);
+  EXPECT_GE(io->waits_in_vain(), before + 20);
+  EXPECT_LT(monotonic_now() - began, 500ms);  // a millisecond each
+}
+
+/// A tick that came before the wait began does not end it; the next one does.
+TEST_F(UringGathering, NeedsNoTickAtTheRightMoment) {
+  start(100);
+  for (uint32_t i = 0; i < 10; ++i) {
+    spin(2500us);
+    write_and_wait(i);
+  }
+}
+
+TEST_F(UringGathering, EndsWithTheEventsThatItIsFor) {
+  start(2);
+  const uint64_t before = io->waits_in_vain();
+  std::string message = "answer";
+  iovec iov{message.data(), message.size()};
+  for (int round = 0; round < 200; ++round) {
+    for (const uint32_t slot : {0u, 1u}) {
+      write_all(pairs->theirs[slot], "x");
+      written += 1;
+      ASSERT_TRUE(io->send(token_of(slot), pairs->ours[slot].get(), {&iov, 1}).pending);
+    }
+    wait_until([this] { return seen.total == written && seen.sends == written; });
+  }
+  EXPECT_EQ(io->waits_in_vain(), before);
+}
+
+/// That a send has ended is no event to wait for others with.
+TEST_F(UringGathering, CountsNoSends) {
+  start(3);
+  const uint64_t before = io->waits_in_vain();
+  std::string message = "answer";
+  iovec iov{message.data(), message.size()};
+  for (int round = 0; round < 10; ++round) {
+    for (const uint32_t slot : {0u, 1u, 2u})
+      ASSERT_TRUE(io->send(token_of(slot), pairs->ours[slot].get(), {&iov, 1}).pending);
+    write_and_wait(3);
+    wait_until([&] { return seen.sends == 3u * (static_cast<size_t>(round) + 1); });
+  }
+  EXPECT_GE(io->waits_in_vain(), before + 10);
+}
+
+TEST_F(UringGathering, IsNotForWhoCannotSleepThatLong) {
+  start(100);
+  const uint64_t before = io->waits_in_vain();
+  for (int i = 0; i < 1000; ++i) io->wait(Instant{}, seen);
+  for (int i = 0; i < 20; ++i) io->wait(monotonic_now() + 500us, seen);
+  EXPECT_EQ(io->waits_in_vain(), before);
+}
+
+TEST_F(UringGathering, IsHeldUpByNoSendThatDoesNotEnd) {
+  start(2);
   std::string large(4 << 20, 'b');  // and nobody reads it
   iovec iov{large.data(), large.size()};
-  ASSERT_TRUE(io.send(token_of(0), pairs.ours[0].get(), {&iov, 1}).pending);
-  const Instant end = monotonic_now() + kPatience;
-  const Instant enough = monotonic_now() + 30ms;  // of which the first passes before it gathers
-  for (size_t round = 1; io.now() < enough; ++round) {
-    write_all(pairs.theirs[round % kCount], "x");
-    while (seen.total < round && io.now() < end) io.wait(end, seen);
-    ASSERT_EQ(seen.total, round);
-  }
+  ASSERT_TRUE(io->send(token_of(0), pairs->ours[0].get(), {&iov, 1}).pending);
+  for (uint32_t i = 0; i < 10; ++i) write_and_wait(i);
   EXPECT_EQ(seen.sends, 0u);
+}
+
+TEST_F(UringGathering, HearsABell) {
+  start(100);
   Fd bell(::eventfd(0, EFD_CLOEXEC));
-  io.watch_start(token_of(kCount), bell.get());
+  io->watch_start(token_of(kCount), bell.get());
   uint64_t one = 1;
   ASSERT_EQ(::write(bell.get(), &one, sizeof one), 8);
   bool rung = false;
-  while (!rung && io.now() < end)
-    io.wait(end, [&](const Event& event) { rung |= event.token.op == Op::watch; });
+  while (!rung && io->now() < end)
+    io->wait(end, [&](const Event& event) { rung |= event.token.op == Op::watch; });
   EXPECT_TRUE(rung);
-  io.watch_stop(token_of(kCount), bell.get());
-  const Instant soon = monotonic_now() + 2ms;
-  while (io.now() < soon) io.wait(soon, seen);
-  EXPECT_LT(io.now(), end);
+  io->watch_stop(token_of(kCount), bell.get());
 }
 
-TEST(UringBackend, SilenceEndsGathering) {
-  constexpr uint32_t kCount = 64;
-  UringBackend io;
-  Pairs pairs(kCount);
-  Collector seen(kCount);
-  for (uint32_t i = 0; i < kCount; ++i) io.recv_start(token_of(i), pairs.ours[i].get());
-  const Instant end = monotonic_now() + kPatience;
-  size_t written = 0;
-  for (const Instant enough = monotonic_now() + 20ms; io.now() < enough;) {
-    for (uint32_t i = 0; i < kCount; ++i) write_all(pairs.theirs[i], "x");
-    written += kCount;
-    while (seen.total < written && io.now() < end) io.wait(end, seen);
-    ASSERT_EQ(seen.total, written);
+/// Of itself, where there is much traffic on many connections; silence ends it, and the ticks; and again.
+TEST_F(UringGathering, ComesAndGoesWithTheTraffic) {
+  start(0);
+  for (int time = 0; time < 3; ++time) {
+    while (!io->gathers() && io->now() < end) {
+      for (uint32_t i = 0; i < kCount; ++i) write_all(pairs->theirs[i], "x");
+      written += kCount;
+      wait_until([this] { return seen.total == written; });
+    }
+    ASSERT_TRUE(io->gathers());
+    // It takes a tick to see that nothing comes, and one to remove them.
+    const Instant later = monotonic_now() + 30ms;
+    int turns = 0;
+    for (; io->now() < later; ++turns) io->wait(later, seen);
+    EXPECT_LT(turns, 10);
+    EXPECT_FALSE(io->gathers());
+    write_and_wait(0);
   }
-  // It takes a tick to see that nothing comes, and one to end them.
-  const Instant later = monotonic_now() + 50ms;
-  int turns = 0;
-  for (; io.now() < later; ++turns) io.wait(later, seen);
-  EXPECT_LT(turns, 10);
 }
 
 TEST(UringBackend, NonBlockingSocketsAreHealed) {
