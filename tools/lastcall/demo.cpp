@@ -77,32 +77,49 @@ std::string dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-/// A text in quotes. Nearly all need no escapes; those that do, and what is not ASCII, are nlohmann's.
-void append_json(std::string_view text, std::string& out) {
+/// Needs no escapes in JSON, as nearly all.
+bool is_plain(std::string_view text) {
   bool plain = true;
   for (const char c : text) plain &= (c >= ' ') & (c <= '~') & (c != '"') & (c != '\\');
-  if (!plain) {
-    out.append(dump(text));
-    return;
-  }
-  out.push_back('"');
-  out.append(text);
-  out.push_back('"');
+  return plain;
 }
 
-/// {"name":"value",...} of texts, for which no tree of values is built first; valid until the thread's next one.
-std::string_view json_object(std::initializer_list<std::pair<std::string_view, std::string_view>> members) {
+/// A text in quotes, of plain ones where there is room for it.
+char* write_quoted(std::string_view text, char* out) {
+  *out++ = '"';
+  out = std::ranges::copy(text, out).out;
+  *out++ = '"';
+  return out;
+}
+
+using Member = std::pair<std::string_view, std::string_view>;
+
+/// {"name":"value",...} of texts, for which no tree of values is built first; valid until the thread's next
+/// one.
+std::string_view json_object(std::initializer_list<Member> members) {
   static thread_local std::string out;  // keeps its memory
-  out.clear();
+  bool plain = members.size() > 0;
+  size_t size = 1;
+  for (const auto& [name, value] : members) {
+    plain = plain && is_plain(name) && is_plain(value);
+    size += name.size() + value.size() + std::string_view(R"("":"",)").size();
+  }
+  if (!plain) {  // escapes, and what is not ASCII, are nlohmann's
+    nlohmann::ordered_json object = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : members) object[std::string(name)] = value;
+    return out = object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+  out.resize(size);
+  char* end = out.data();
   char before = '{';
   for (const auto& [name, value] : members) {
-    out.push_back(std::exchange(before, ','));
-    append_json(name, out);
-    out.push_back(':');
-    append_json(value, out);
+    *end++ = std::exchange(before, ',');
+    end = write_quoted(name, end);
+    *end++ = ':';
+    end = write_quoted(value, end);
   }
-  out.append(members.size() == 0 ? "{}" : "}");
-  return out;
+  *end++ = '}';
+  return {out.data(), end};
 }
 
 std::string base64(std::string_view bytes) {
