@@ -58,6 +58,20 @@ class Ring {
   io_uring ring_{};
 };
 
+/// IORING_TIMEOUT_MULTISHOT; liburing 2.3 does not have the name yet.
+inline constexpr unsigned kTimeoutMultishot = 1U << 6;
+inline constexpr __kernel_timespec kMillisecond{.tv_sec = 0, .tv_nsec = 1'000'000};
+
+/// Starts one that completes every millisecond; its first completion.
+inline std::optional<Completion> start_ticks(Ring& ring) {
+  io_uring_sqe* sqe = io_uring_get_sqe(ring.get());
+  io_uring_prep_timeout(sqe, const_cast<__kernel_timespec*>(&kMillisecond), 0, kTimeoutMultishot);
+  ring.submit(sqe, 1);
+  return ring.next();
+}
+inline constexpr const char* kNoTicks =
+    "this kernel has no timeouts that repeat (Linux 6.4 has), and so no gathering";
+
 /// A ring of provided buffers, group 0, empty at first.
 class BufferRing {
  public:

@@ -13,7 +13,10 @@
 #include <vector>
 
 #include <lastcall/core/fd.hpp>
+#include <lastcall/core/probe.hpp>
 #include <lastcall/core/uring_backend.hpp>
+
+#include "tests/contract/kernel_probe.hpp"
 
 namespace lastcall {
 namespace {
@@ -164,10 +167,17 @@ class UringGathering : public testing::Test {
  protected:
   static constexpr uint32_t kCount = 64;
 
-  void start(uint32_t gather, uint32_t count = kCount) {
+  void SetUp() override {
+    if (Result<void> probed = probe_uring(); !probed) GTEST_SKIP() << probed.error().message;
+    contract::Ring ring;
+    std::optional<contract::Completion> tick = contract::start_ticks(ring);
+    ASSERT_TRUE(tick);
+    if (tick->result == -EINVAL) GTEST_SKIP() << contract::kNoTicks;
+  }
+  void start(uint32_t gather) {
     io.emplace(UringOptions{.gather = gather});
-    pairs.emplace(count);
-    for (uint32_t i = 0; i < count; ++i) io->recv_start(token_of(i), pairs->ours[i].get());
+    pairs.emplace(kCount);
+    for (uint32_t i = 0; i < kCount; ++i) io->recv_start(token_of(i), pairs->ours[i].get());
     if (gather != 0) wait_until([this] { return io->gathers(); });
   }
   template <class Done>
@@ -175,15 +185,23 @@ class UringGathering : public testing::Test {
     while (!done() && io->now() < end) io->wait(end, seen);
     ASSERT_TRUE(done());
   }
-  void write_and_wait(uint32_t slot, std::string_view bytes = "x") {
-    write_all(pairs->theirs[slot], bytes);
-    written += bytes.size();
+  void write(uint32_t slot) {
+    write_all(pairs->theirs[slot], "x");
+    ++written;
+  }
+  void write_and_wait(uint32_t slot) {
+    write(slot);
     wait_until([this] { return seen.total == written; });
+  }
+  void send(uint32_t slot) {
+    iovec iov{answer.data(), answer.size()};
+    ASSERT_TRUE(io->send(token_of(slot), pairs->ours[slot].get(), {&iov, 1}).pending);
   }
   void spin(Duration duration) {
     for (const Instant over = monotonic_now() + duration; monotonic_now() < over;) {
     }
   }
+  std::string answer = "answer";
   std::optional<UringBackend> io;
   std::optional<Pairs> pairs;
   Collector seen{kCount};
@@ -212,13 +230,10 @@ TEST_F(UringGathering, NeedsNoTickAtTheRightMoment) {
 TEST_F(UringGathering, EndsWithTheEventsThatItIsFor) {
   start(2);
   const uint64_t before = io->waits_in_vain();
-  std::string message = "answer";
-  iovec iov{message.data(), message.size()};
   for (int round = 0; round < 200; ++round) {
     for (const uint32_t slot : {0u, 1u}) {
-      write_all(pairs->theirs[slot], "x");
-      written += 1;
-      ASSERT_TRUE(io->send(token_of(slot), pairs->ours[slot].get(), {&iov, 1}).pending);
+      write(slot);
+      send(slot);
     }
     wait_until([this] { return seen.total == written && seen.sends == written; });
   }
@@ -229,13 +244,10 @@ TEST_F(UringGathering, EndsWithTheEventsThatItIsFor) {
 TEST_F(UringGathering, CountsNoSends) {
   start(3);
   const uint64_t before = io->waits_in_vain();
-  std::string message = "answer";
-  iovec iov{message.data(), message.size()};
-  for (int round = 0; round < 10; ++round) {
-    for (const uint32_t slot : {0u, 1u, 2u})
-      ASSERT_TRUE(io->send(token_of(slot), pairs->ours[slot].get(), {&iov, 1}).pending);
+  for (size_t round = 1; round <= 10; ++round) {
+    for (const uint32_t slot : {0u, 1u, 2u}) send(slot);
     write_and_wait(3);
-    wait_until([&] { return seen.sends == 3u * (static_cast<size_t>(round) + 1); });
+    wait_until([&] { return seen.sends == 3 * round; });
   }
   EXPECT_GE(io->waits_in_vain(), before + 10);
 }
@@ -249,10 +261,9 @@ TEST_F(UringGathering, IsNotForWhoCannotSleepThatLong) {
 }
 
 TEST_F(UringGathering, IsHeldUpByNoSendThatDoesNotEnd) {
+  answer.assign(4 << 20, 'b');  // and nobody reads it
   start(2);
-  std::string large(4 << 20, 'b');  // and nobody reads it
-  iovec iov{large.data(), large.size()};
-  ASSERT_TRUE(io->send(token_of(0), pairs->ours[0].get(), {&iov, 1}).pending);
+  send(0);
   for (uint32_t i = 0; i < 10; ++i) write_and_wait(i);
   EXPECT_EQ(seen.sends, 0u);
 }
@@ -275,8 +286,7 @@ TEST_F(UringGathering, ComesAndGoesWithTheTraffic) {
   start(0);
   for (int time = 0; time < 3; ++time) {
     while (!io->gathers() && io->now() < end) {
-      for (uint32_t i = 0; i < kCount; ++i) write_all(pairs->theirs[i], "x");
-      written += kCount;
+      for (uint32_t i = 0; i < kCount; ++i) write(i);
       wait_until([this] { return seen.total == written; });
     }
     ASSERT_TRUE(io->gathers());

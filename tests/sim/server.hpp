@@ -104,9 +104,9 @@ class SimServer {
     worker_.reset();
   }
 
-  /// Sends that were said to be their connection's last.
   /// Bytes in use by buffers.
   [[nodiscard]] size_t lent() { return worker_->loop().buffers.lent(); }
+  /// Sends that were said to be their connection's last.
   [[nodiscard]] size_t last_sends() { return worker_->io().last_sends(); }
   void share(bool shared) { worker_->sweep_listeners(shared); }
   /// As of another process.
